@@ -110,6 +110,16 @@ func (v *Version) Unanswered(verb Code) bool {
 	return r != nil && r.Unanswered
 }
 
+// Answers reports whether code may answer verb. A code that the version does
+// not know counts as the x00 of its class, and that answers anything.
+func (v *Version) Answers(verb, code Code) bool {
+	if has(anyReply, code) || !v.Known(code) {
+		return code.IsReply()
+	}
+	rule := v.request(verb)
+	return rule != nil && has(rule.Replies, code)
+}
+
 // A Machine follows one connection through the tables of a version. Both ends
 // run the same one: the client calls Request for what it is about to send and
 // Reply or Event for what it received; the server calls Request for what it
@@ -222,7 +232,7 @@ func (m *Machine) Reply(code Code, lo, hi uint64) error {
 	at := m.head
 	for tag := lo; ; tag++ {
 		u := m.queue[at]
-		if u.tag != tag && !(tag == 0 && u.verb == 0) || !m.answers(code, u.verb) {
+		if u.tag != tag && !(tag == 0 && u.verb == 0) || !m.v.Answers(u.verb, code) {
 			return m.broken(code)
 		}
 		if at++; at == len(m.queue) {
@@ -237,16 +247,6 @@ func (m *Machine) Reply(code Code, lo, hi uint64) error {
 	}
 	m.step(code)
 	return nil
-}
-
-// answers reports whether code may answer verb. A code that the version does
-// not know counts as the x00 of its class, and that answers anything.
-func (m *Machine) answers(code, verb Code) bool {
-	if has(anyReply, code) || !m.v.Known(code) {
-		return true
-	}
-	rule := m.v.request(verb)
-	return rule != nil && has(rule.Replies, code)
 }
 
 // Event takes a frame of the server that answers nothing. An event that the
