@@ -1,0 +1,85 @@
+package chatclient
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/parleyproto/parley/chatproto"
+)
+
+// Config says where to connect, as whom, and what to do with what arrives.
+// Addr or Dial is needed, and User and Password or Credentials; the zero
+// value of everything else is useful. A Config is copied by [Dial].
+type Config struct {
+	// Addr is the host:port of the server.
+	Addr string
+
+	// Dial opens a connection to the server. It is called again for every
+	// reconnect. nil connects to Addr by TCP.
+	Dial func(ctx context.Context) (net.Conn, error)
+
+	// User and Password log in. If either is empty Credentials is asked.
+	User, Password string
+
+	// Credentials is asked for a user and a password when User or Password is
+	// empty, with refused nil, and again when the server refused them, with
+	// its refusal (code 535, its sentence, and the user that was refused is
+	// the one returned before). An error of its own ends Dial with that error.
+	//
+	// It runs on the goroutine that called Dial, after the server's greeting
+	// and before Dial returns, never during a later reconnect. It may block:
+	// if the connection died meanwhile the client dials again before it goes
+	// on. nil makes a refusal final.
+	Credentials func(ctx context.Context, refused *chatproto.Error) (user, password string, err error)
+
+	// Callbacks take what arrives.
+	Callbacks Callbacks
+
+	// Heartbeat is how long this client is silent at most; 0 is 30 s. The
+	// server may cut it. A connection on which nothing came for 1.5 times the
+	// heartbeat counts as dead.
+	Heartbeat time.Duration
+
+	// AllowCleartext also sends the password, and every message, unencrypted
+	// to a server that is not on this machine. Without it Dial returns
+	// [ErrCleartext] there.
+	AllowCleartext bool
+
+	// DeclinePresence asks the server not to tell who comes and goes, which a
+	// bot does not need and which costs the most on a big server.
+	DeclinePresence bool
+
+	// BackoffMin and BackoffMax bound the wait before a reconnect: a random
+	// time (full jitter) below BackoffMin, doubled with each failure up to
+	// BackoffMax. 0 is 250 ms and 30 s.
+	BackoffMin, BackoffMax time.Duration
+
+	// PeerListen is the address on which this client listens for private
+	// chats, with a port of 1024 or above; "" is ":0", any port ("127.0.0.1:0"
+	// or "[::1]:0" if the server is on this machine). "off" does not listen,
+	// and neither does a client without OnPrivate: Consent then is refused by
+	// the server.
+	PeerListen string
+
+	// Logger gets what an operator may want to know: lost connections, errors
+	// that callbacks returned. nil discards it. No password and no text of a
+	// message is logged.
+	Logger *slog.Logger
+
+	// Trace, if not nil, gets every line that is sent to the server or
+	// received from it, without its end, for a view of the raw traffic.
+	// Passwords are masked. It is called by the goroutines that read and
+	// write, one call at a time, must not block and must not keep line.
+	Trace func(sent bool, line []byte)
+
+	peerNet peerNetwork // how private lines are opened
+}
+
+// Defaults of a Config.
+const (
+	DefaultHeartbeat  = 30 * time.Second
+	DefaultBackoffMin = 250 * time.Millisecond
+	DefaultBackoffMax = 30 * time.Second
+)
