@@ -1,49 +1,67 @@
 package chatproto
 
 import (
+	"math/bits"
 	"unicode"
 	"unicode/utf8"
+	"unsafe"
 )
+
+// view is b as a string, without a copy: the package's one use of unsafe. It
+// lets every scan be written once, for octets and for strings. The string is
+// b's memory: callers read it within one call, before b changes, and keep
+// nothing of it.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 const (
 	every80 = 0x8080808080808080
 	every01 = 0x0101010101010101
-	every20 = 0x2020202020202020
 	every5c = 0x5c5c5c5c5c5c5c5c
 )
 
+// lowest is the lowest octet that stands for itself, in all eight of a word:
+// a space in a description, what follows it in a value.
+const (
+	lowestInText  = 0x2020202020202020
+	lowestInValue = 0x2121212121212121
+)
+
 // odd marks, in each octet's high bit, the octets of w that are not plain:
-// below space, DEL and above, or a backslash. A borrow or carry can mark a
-// plain octet beside an odd one, never hide an odd one.
-func odd(w uint64) uint64 {
+// those below lowest, DEL and above, and the backslash. A borrow or carry can
+// mark a plain octet above an odd one, never hide an odd one: the lowest mark
+// is exact.
+func odd(w, lowest uint64) uint64 {
 	x := w ^ every5c
-	return (w | (w - every20) | (w + every01) | (x-every01)&^x) & every80
+	return (w | (w - lowest) | (w + every01) | (x-every01)&^x) & every80
 }
 
-// isPlain reports whether b is printable ASCII without a backslash, which
-// decodes and encodes to itself. Nearly every line is, and is looked at eight
+// plainLen returns how many octets at the start of s are plain: printable
+// ASCII from lowest on, without the backslash, which decodes and encodes to
+// itself. Nearly every line is plain throughout, so it is looked at eight
 // octets at a time.
-func isPlain[T string | []byte](b T) bool {
+func plainLen(s string, lowest uint64) int {
 	i := 0
-	if len(b) >= 8 {
-		for ; i+8 <= len(b); i += 8 {
-			if odd(load64(b, i)) != 0 {
-				return false
-			}
-		}
-		return i == len(b) || odd(load64(b, len(b)-8)) == 0
-	}
-	for ; i < len(b); i++ {
-		if c := b[i]; c < ' ' || c >= 0x7f || c == '\\' {
-			return false
+	for ; i+8 <= len(s); i += 8 {
+		if m := odd(load64(s[i:]), lowest); m != 0 {
+			return i + bits.TrailingZeros64(m)/8
 		}
 	}
-	return true
+	if i == 0 {
+		for i < len(s) && s[i] >= byte(lowest) && s[i] < 0x7f && s[i] != '\\' {
+			i++
+		}
+		return i
+	}
+	// The last word overlaps the one before it, which is plain.
+	if m := odd(load64(s[len(s)-8:]), lowest); m != 0 {
+		return len(s) - 8 + bits.TrailingZeros64(m)/8
+	}
+	return len(s)
 }
 
-// load64 is binary.LittleEndian.Uint64, for strings as well.
-func load64[T string | []byte](b T, i int) uint64 {
-	s := b[i : i+8]
+// load64 is binary.LittleEndian.Uint64 for a string.
+func load64(s string) uint64 {
+	_ = s[7]
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
@@ -110,12 +128,13 @@ func forbidden(r rune) bool {
 	return false
 }
 
-// appendEscaped encodes s. A space is escaped in a value only.
-func appendEscaped[T string | []byte](b []byte, s T, value bool) ([]byte, error) {
-	if isPlain(s) && !(value && hasSpace(s)) {
-		return append(b, s...), nil
-	}
-	for i := 0; i < len(s); {
+// appendEscaped encodes s. A space is escaped in a value only. What has no
+// place on the wire it refuses with its cause: n octets of s, which are before
+// it, are appended then.
+func appendEscaped(b []byte, s string, lowest uint64) (_ []byte, n int, err error) {
+	i := plainLen(s, lowest)
+	b = append(b, s[:i]...)
+	for i < len(s) {
 		c := s[i]
 		switch {
 		case c == '\n':
@@ -124,35 +143,26 @@ func appendEscaped[T string | []byte](b []byte, s T, value bool) ([]byte, error)
 			b = append(b, '\\', 't')
 		case c == '\\':
 			b = append(b, '\\', '\\')
-		case c == ' ' && value:
+		case c == ' ' && lowest == lowestInValue:
 			b = append(b, '\\', 's')
 		case c < ' ' || c == 0x7f:
-			return b, &Error{Code: ReplyBadFrame, At: i, Err: ErrControl}
+			return b, i, ErrControl
 		case c < utf8.RuneSelf:
 			b = append(b, c)
 		default:
-			r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+			r, size := utf8.DecodeRuneInString(s[i:])
 			if r == utf8.RuneError && size == 1 {
-				return b, &Error{Code: ReplyBadFrame, At: i, Err: ErrUTF8}
+				return b, i, ErrUTF8
 			}
 			if forbidden(r) {
-				return b, &Error{Code: ReplyBadFrame, At: i, Err: ErrControl}
+				return b, i, ErrControl
 			}
 			b = append(b, s[i:i+size]...)
 			i += size - 1
 		}
 		i++
 	}
-	return b, nil
-}
-
-func hasSpace[T string | []byte](s T) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] == ' ' {
-			return true
-		}
-	}
-	return false
+	return b, i, nil
 }
 
 // CheckText reports whether text can be sent as a message: nil, or an
@@ -160,10 +170,10 @@ func hasSpace[T string | []byte](s T) bool {
 // code 552 when its encoding is longer than the limit.
 func CheckText(text string) error {
 	n := len(text)
-	if !isPlain(text) {
-		b, err := appendEscaped(nil, text, false)
+	if n <= V1.Limits.Text && plainLen(text, lowestInText) < n {
+		b, at, err := appendEscaped(nil, text, lowestInText)
 		if err != nil {
-			return err
+			return badLine(at, err)
 		}
 		n = len(b)
 	}
@@ -179,9 +189,6 @@ func CheckText(text string) error {
 func CheckName[T string | []byte](name T) error {
 	if len(name) == 0 || len(name) > V1.Limits.Name {
 		return &Error{Code: ReplyBadField, Text: "A user name has 1 to 64 octets"}
-	}
-	if isPlain(name) && !hasSpace(name) {
-		return nil
 	}
 	for i, r := range string(name) {
 		bad := r == utf8.RuneError || unicode.IsSpace(r) || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
@@ -218,4 +225,16 @@ func MessageText(from string, description []byte) ([]byte, bool) {
 		return nil, false
 	}
 	return rest[1:], true
+}
+
+// EncodedLen returns the length of text as a description: what the limit on a
+// message's text counts. It does not check text.
+func EncodedLen[T string | []byte](text T) int {
+	n := len(text)
+	for i := 0; i < len(text); i++ {
+		if c := text[i]; c == '\n' || c == '\t' || c == '\\' {
+			n++
+		}
+	}
+	return n
 }
