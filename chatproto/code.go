@@ -186,7 +186,7 @@ func ParseCode(s string) (Code, bool) {
 
 // parseCode reads the code at the start of s and returns its length, 0 if
 // there is none.
-func parseCode[T string | []byte](s T) (Code, int) {
+func parseCode(s string) (Code, int) {
 	if len(s) >= 4 && upper(s[0]) && upper(s[1]) && upper(s[2]) && upper(s[3]) {
 		return Code(s[0])<<24 | Code(s[1])<<16 | Code(s[2])<<8 | Code(s[3]), 4
 	}

@@ -13,12 +13,12 @@ func Parse(f *Frame, line []byte) error {
 	if len(line) == 0 {
 		return badLine(0, ErrEmptyLine)
 	}
-	code, i := parseCode(line)
+	code, i := parseCode(view(line))
 	if i == 0 {
 		return badLine(0, ErrCode)
 	}
 	f.Code = code
-	plain := isPlain(line)
+	plain := plainLen(view(line), lowestInText) == len(line)
 	for i < len(line) {
 		if line[i] != ' ' {
 			return badLine(i, ErrSpace)
@@ -38,11 +38,8 @@ func Parse(f *Frame, line []byte) error {
 
 // parseField reads key=value at line[i] and returns where it ends.
 func parseField(f *Frame, line []byte, i int, plain bool) (int, error) {
-	k := i
-	for k < len(line) && keyOctet(line[k], k > i) {
-		k++
-	}
-	if k == i || k-i > V1.Limits.Key || k == len(line) || line[k] != '=' {
+	k := i + keyLen(view(line[i:]))
+	if k == i || k == len(line) || line[k] != '=' {
 		return 0, badLine(k, ErrKey)
 	}
 	key := line[i:k]
@@ -86,6 +83,16 @@ func parseDescription(f *Frame, line []byte, i int, plain bool) error {
 	return nil
 }
 
-func keyOctet(c byte, later bool) bool {
-	return 'a' <= c && c <= 'z' || later && (digit(c) || c == '-')
+// keyLen returns how many octets at the start of s are a key.
+func keyLen(s string) int {
+	n := 0
+	for n < len(s) && n < V1.Limits.Key {
+		switch c := s[n]; {
+		case 'a' <= c && c <= 'z', n > 0 && (digit(c) || c == '-'):
+			n++
+		default:
+			return n
+		}
+	}
+	return n
 }

@@ -41,8 +41,15 @@ func odd(w, lowest uint64) uint64 {
 // octets at a time.
 func plainLen(s string, lowest uint64) int {
 	i := 0
+	for i+32 <= len(s) {
+		c := s[i : i+32]
+		if odd(load64(c), lowest)|odd(load64(c[8:]), lowest)|odd(load64(c[16:]), lowest)|odd(load64(c[24:]), lowest) != 0 {
+			break
+		}
+		i += 32
+	}
 	for ; i+8 <= len(s); i += 8 {
-		if m := odd(load64(s[i:]), lowest); m != 0 {
+		if m := odd(load64(s[i:i+8]), lowest); m != 0 {
 			return i + bits.TrailingZeros64(m)/8
 		}
 	}

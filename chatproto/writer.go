@@ -1,6 +1,7 @@
 package chatproto
 
 import (
+	"bytes"
 	"io"
 	"strconv"
 )
@@ -16,11 +17,11 @@ import (
 // It refuses what [Parse] would refuse. After an error the slice is as long
 // as it was at Begin. A Line is used once, by one goroutine.
 type Line struct {
-	buf   []byte
-	start int
-	keys  [16]string
-	n     int
-	err   error
+	buf     []byte
+	start   int
+	n       int    // fields
+	letters uint32 // first letters of their keys, bit 0 for a
+	err     error
 }
 
 // Begin starts a frame behind what buf already holds.
@@ -31,16 +32,12 @@ func Begin(buf []byte, code Code) Line {
 // Field adds a field with a string value.
 func (l *Line) Field(key, value string) {
 	if l.key(key) {
-		l.fail(appendEscaped(l.buf, value, true))
+		l.text(value, lowestInValue)
 	}
 }
 
 // Bytes adds a field with a value of octets.
-func (l *Line) Bytes(key string, value []byte) {
-	if l.key(key) {
-		l.fail(appendEscaped(l.buf, value, true))
-	}
-}
+func (l *Line) Bytes(key string, value []byte) { l.Field(key, view(value)) }
 
 // Uint adds a field with a number.
 func (l *Line) Uint(key string, value uint64) {
@@ -80,25 +77,21 @@ func (l *Line) key(key string) bool {
 	if l.err != nil {
 		return false
 	}
-	ok := len(key) > 0 && len(key) <= V1.Limits.Key
-	for i := 0; ok && i < len(key); i++ {
-		ok = keyOctet(key[i], i > 0)
+	n := keyLen(key)
+	if n == 0 || n < len(key) {
+		l.fail(ErrKey)
+		return false
 	}
-	for i := 0; ok && i < l.n; i++ {
-		if l.keys[i] == key {
-			l.err = badLine(len(l.buf)-l.start, ErrDuplicateKey)
-			return false
-		}
-	}
-	if !ok {
-		l.err = badLine(len(l.buf)-l.start, ErrKey)
+	letter := uint32(1) << (key[0] - 'a')
+	if l.letters&letter != 0 && hasKey(l.buf[l.start:], key) {
+		l.fail(ErrDuplicateKey)
 		return false
 	}
 	if l.n == V1.Limits.Fields {
-		l.err = badLine(len(l.buf)-l.start, ErrManyFields)
+		l.fail(ErrManyFields)
 		return false
 	}
-	l.keys[l.n] = key
+	l.letters |= letter
 	l.n++
 	l.buf = append(l.buf, ' ')
 	l.buf = append(l.buf, key...)
@@ -106,30 +99,45 @@ func (l *Line) key(key string) bool {
 	return true
 }
 
-func (l *Line) fail(b []byte, err error) {
-	l.buf = b
-	if err != nil {
-		l.err = err
+// hasKey reports whether an encoded frame, so far without a description, has
+// a field with this key. No value has a space in it.
+func hasKey(frame []byte, key string) bool {
+	for {
+		i := bytes.IndexByte(frame, ' ')
+		if i < 0 {
+			return false
+		}
+		frame = frame[i+1:]
+		if len(frame) > len(key) && string(frame[:len(key)]) == key && frame[len(key)] == '=' {
+			return true
+		}
 	}
 }
+
+// text adds the encoding of s.
+func (l *Line) text(s string, lowest uint64) {
+	var err error
+	if l.buf, _, err = appendEscaped(l.buf, s, lowest); err != nil {
+		l.fail(err)
+	}
+}
+
+// fail refuses the frame for what would come next.
+func (l *Line) fail(cause error) { l.err = badLine(len(l.buf)-l.start, cause) }
 
 // End adds the description, if there is one, and the end of the line, and
 // returns the slice.
 func (l *Line) End(description string) ([]byte, error) {
 	if description != "" && l.err == nil {
 		l.buf = append(l.buf, ' ', ':')
-		l.fail(appendEscaped(l.buf, description, false))
+		l.text(description, lowestInText)
 	}
 	return l.end()
 }
 
 // EndBytes is End with a description of octets.
 func (l *Line) EndBytes(description []byte) ([]byte, error) {
-	if len(description) > 0 && l.err == nil {
-		l.buf = append(l.buf, ' ', ':')
-		l.fail(appendEscaped(l.buf, description, false))
-	}
-	return l.end()
+	return l.End(view(description))
 }
 
 // EndMessage ends a delivery: the description is made of the sender and the
@@ -137,11 +145,13 @@ func (l *Line) EndBytes(description []byte) ([]byte, error) {
 func (l *Line) EndMessage(from string, text []byte) ([]byte, error) {
 	if l.err == nil {
 		l.buf = append(l.buf, ' ', ':')
-		l.fail(appendEscaped(l.buf, from, false))
+		l.text(from, lowestInText)
+	}
+	if l.err == nil {
 		l.buf = append(l.buf, ':')
-		if len(text) > 0 && l.err == nil {
+		if len(text) > 0 {
 			l.buf = append(l.buf, ' ')
-			l.fail(appendEscaped(l.buf, text, false))
+			l.text(view(text), lowestInText)
 		}
 	}
 	return l.end()
@@ -160,12 +170,12 @@ func (l *Line) end() ([]byte, error) {
 // AppendFrame appends the canonical encoding of f, its end of line included.
 // It refuses what [Parse] would refuse, and then returns buf as it was.
 func AppendFrame(buf []byte, f *Frame) ([]byte, error) {
-	if c, n := parseCode(f.Code.append(nil)); n == 0 || c != f.Code {
+	if c, n := parseCode(f.Code.String()); n == 0 || c != f.Code {
 		return buf, badLine(0, ErrCode)
 	}
 	l := Begin(buf, f.Code)
 	for i := range f.Fields {
-		l.Bytes(string(f.Fields[i].Key), f.Fields[i].Value)
+		l.Field(view(f.Fields[i].Key), view(f.Fields[i].Value))
 	}
 	return l.EndBytes(f.Description)
 }
