@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/parleyproto/parley/chatclient"
+	"github.com/parleyproto/parley/chatproto"
+)
+
+const usage = `usage: chat [flags] <server ip> <port>
+
+A chat client for the terminal. It asks for a name and a password; /help then
+lists what can be typed. Through pipes it reads commands from standard input
+and logs out at its end.
+
+flags:
+`
+
+// How long the end may take: for the mail that came with the login, when there
+// is no further input, and for the server's goodbye.
+const (
+	mailWait   = 10 * time.Second
+	logoutWait = 5 * time.Second
+)
+
+// A usageError says what is wrong with the arguments.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+// errShown ends the program with a failure of which the screen told already.
+var errShown = errors.New("shown")
+
+// options are the arguments.
+type options struct {
+	addr                          string
+	user                          string
+	passwordFile, passwordCommand string
+	debug, times, cleartext       bool
+	listen                        string
+	heartbeat                     time.Duration
+}
+
+func parseArgs(args []string, stdout io.Writer) (o options, err error) {
+	fs := flag.NewFlagSet("chat", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&o.user, "user", "", "log in as this `name` instead of asking")
+	fs.StringVar(&o.passwordFile, "password-file", "", "take the password from the first line of this `file`")
+	fs.StringVar(&o.passwordCommand, "password-command", "", "take the password from the first line that this `command` prints")
+	fs.BoolVar(&o.debug, "debug", false, "show every line of the protocol on standard error, passwords masked")
+	fs.BoolVar(&o.times, "time", false, "show the time before each line")
+	fs.BoolVar(&o.cleartext, "cleartext", false, "also talk to another machine, although nothing is encrypted: everybody on\nthe way can read the password and every message, and change them")
+	fs.StringVar(&o.listen, "listen", "", "listen on this `address` for private chats, such as :9000 (default: any free\nport; \"off\" does not listen)")
+	fs.DurationVar(&o.heartbeat, "heartbeat", 0, "tell the server this often that the client lives (default 30s)")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fs.SetOutput(stdout)
+			fmt.Fprint(stdout, usage)
+			fs.PrintDefaults()
+			return o, err
+		}
+		return o, usageError(err.Error())
+	}
+	if fs.NArg() != 2 {
+		return o, usageError(fmt.Sprintf("want a server and a port, got %d arguments", fs.NArg()))
+	}
+	port, err := strconv.ParseUint(fs.Arg(1), 10, 16)
+	if err != nil || port == 0 {
+		return o, usageError(fmt.Sprintf("%q is no port: want a number from 1 to 65535", fs.Arg(1)))
+	}
+	if o.heartbeat < 0 {
+		return o, usageError("-heartbeat must not be negative")
+	}
+	o.addr = net.JoinHostPort(fs.Arg(0), fs.Arg(1))
+	return o, nil
+}
+
+// run is the program. It ends when the input does, at logout, when ctx is done
+// (^C), and when the server ends the session; the last is an error, as is
+// everything that prevents the login.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	o, err := parseArgs(args, stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	ctx, quit := context.WithCancel(ctx)
+	defer quit()
+	in := newLineReader(stdin)
+	defer in.close()
+
+	l := &login{out: stdout, in: in, tty: terminal(stdin), user: o.user}
+	if l.password, err = passwordFrom(ctx, o.passwordFile, o.passwordCommand, stderr); err != nil {
+		return err
+	}
+	if l.user != "" {
+		if err := chatproto.CheckName(l.user); err != nil {
+			return usageError("-user: " + reason(err))
+		}
+	}
+
+	s := newSession(&plainScreen{out: stdout, in: in}, style{times: o.times})
+	trace := &tracer{out: stderr}
+	full := editable(stdin, stdout, stderr)
+	if full {
+		ed := newEditor(s.users)
+		s.screen, s.style.colour = ed, os.Getenv("NO_COLOR") == ""
+		trace.screen = ed
+	}
+	defer s.screen.close()
+
+	cfg := chatclient.Config{
+		Addr: o.addr, User: l.user, Password: l.password, Credentials: l.credentials,
+		Callbacks: s.callbacks(), Heartbeat: o.heartbeat,
+		AllowCleartext: o.cleartext, PeerListen: o.listen,
+	}
+	if o.debug {
+		cfg.Trace = trace.line
+	}
+	if s.client, err = chatclient.Dial(ctx, cfg); err != nil {
+		return loginError(ctx, o.addr, err, stdout)
+	}
+	return s.talk(ctx, quit)
+}
+
+// talk executes what is typed until there is a reason to end.
+func (s *session) talk(ctx context.Context, quit func()) error {
+	select {
+	case <-s.welcomed:
+	case <-s.client.Done():
+		return s.over()
+	case <-ctx.Done():
+	}
+	lines := s.screen.lines(ctx, quit)
+	for ctx.Err() == nil {
+		select {
+		case line, ok := <-lines:
+			if !ok {
+				s.readMail(ctx)
+				return s.logout()
+			}
+			if s.execute(ctx, line) {
+				return s.logout()
+			}
+		case <-s.client.Done():
+			return s.over()
+		case <-ctx.Done():
+		}
+	}
+	return s.logout()
+}
+
+// readMail waits for the messages that were waiting at the login: who pipes in
+// nothing but a name and a password wants to read them.
+func (s *session) readMail(ctx context.Context) {
+	t := time.NewTimer(mailWait)
+	defer t.Stop()
+	select {
+	case <-s.read:
+	case <-s.client.Done():
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// logout ends the session with the server's goodbye, or without if there is
+// none to be had.
+func (s *session) logout() error {
+	ctx, cancel := context.WithTimeout(context.Background(), logoutWait)
+	defer cancel()
+	s.client.Logout(ctx)
+	return nil
+}
+
+// over says why the client ended by itself.
+func (s *session) over() error {
+	err := s.client.Err()
+	if err == nil {
+		return nil
+	}
+	return errors.New("the session is over: " + reason(err))
+}
+
+// loginError says why there was no login, for standard error. The lockout is
+// part of the screen.
+func loginError(ctx context.Context, addr string, err error, stdout io.Writer) error {
+	var network *net.OpError
+	switch {
+	case errors.Is(err, chatproto.ErrLockedOut):
+		fmt.Fprintln(stdout, indent(visible(reason(err))))
+		return errShown
+	case ctx.Err() != nil:
+		return errShown
+	case errors.Is(err, errNoLogin):
+		return err
+	case errors.Is(err, chatclient.ErrCleartext):
+		return errors.New("refusing to send a password unencrypted to another machine; -cleartext allows it, where every network in between is trusted")
+	case errors.As(err, &network) && network.Op == "dial":
+		return fmt.Errorf("cannot reach the server at %s: %s", addr, reason(err))
+	}
+	return errors.New(visible(reason(err)))
+}
+
+// terminal returns r as a terminal, or nil if it is none.
+func terminal(r any) *os.File {
+	if f, ok := r.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return nil
+}
+
+// editable reports whether the line editor can be used: it draws on the
+// terminal of the process, and asks standard error for the size.
+func editable(stdin, stdout, stderr any) bool {
+	return stdin == any(os.Stdin) && stdout == any(os.Stdout) && stderr == any(os.Stderr) &&
+		terminal(stdin) != nil && terminal(stdout) != nil && terminal(stderr) != nil &&
+		os.Getenv("TERM") != "dumb"
+}
+
+// A tracer shows the lines of the protocol.
+type tracer struct {
+	screen screen // if standard error is the screen, else nil
+	mu     sync.Mutex
+	out    io.Writer
+}
+
+func (t *tracer) line(sent bool, line []byte) {
+	s := "S: " + visible(string(line))
+	if sent {
+		s = "C: " + s[3:]
+	}
+	if t.screen != nil {
+		t.screen.print(s)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintln(t.out, s)
+}
