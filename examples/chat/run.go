@@ -27,10 +27,13 @@ and logs out at its end.
 flags:
 `
 
-// How long the end may take: for the mail that came with the login, when there
-// is no further input, and for the server's goodbye.
+// How long to wait for the mail that was announced at the login: before the
+// first command, so that its answer stands behind the mail, and at the end of
+// input, since who pipes in nothing but a name and a password wants to read
+// it. And how long for the server's goodbye.
 const (
-	mailWait   = 10 * time.Second
+	mailFirst  = 2 * time.Second
+	mailLast   = 10 * time.Second
 	logoutWait = 5 * time.Second
 )
 
@@ -144,12 +147,13 @@ func (s *session) talk(ctx context.Context, quit func()) error {
 		return s.over()
 	case <-ctx.Done():
 	}
+	s.readMail(ctx, mailFirst)
 	lines := s.screen.lines(ctx, quit)
 	for ctx.Err() == nil {
 		select {
 		case line, ok := <-lines:
 			if !ok {
-				s.readMail(ctx)
+				s.readMail(ctx, mailLast)
 				return s.logout()
 			}
 			if s.execute(ctx, line) {
@@ -163,10 +167,10 @@ func (s *session) talk(ctx context.Context, quit func()) error {
 	return s.logout()
 }
 
-// readMail waits for the messages that were waiting at the login: who pipes in
-// nothing but a name and a password wants to read them.
-func (s *session) readMail(ctx context.Context) {
-	t := time.NewTimer(mailWait)
+// readMail waits until the mail that was announced at the login is on the
+// screen, or until enough is enough.
+func (s *session) readMail(ctx context.Context, enough time.Duration) {
+	t := time.NewTimer(enough)
 	defer t.Stop()
 	select {
 	case <-s.read:
