@@ -77,7 +77,7 @@ func (r *Reader) line() ([]byte, error) {
 				r.err = ErrNoEndOfLine
 				return nil, r.err
 			}
-			r.pos, r.end = 0, 0
+			r.pos, r.end, scanned = 0, 0, 0
 		}
 		scanned -= r.room()
 		scanned = max(scanned, r.pos)
