@@ -2,20 +2,47 @@ package chatclient
 
 import (
 	"context"
-	"errors"
-	"net"
+	"crypto/rand"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/parleyproto/parley/chatproto"
 )
 
 // A Client is one login to a server, kept up across lost connections. Its
 // methods may be called by any goroutine.
-type Client struct{}
+//
+// Its goroutines: one keeps the connection up and reads it, one writes it
+// while there is one, one calls the callbacks, and the listener for private
+// chats has one and one for each line. The locks are taken in the order
+// Client.mu, peers.mu, dispatcher.mu, and none is held while a callback runs
+// or a socket is read or written.
+type Client struct {
+	cfg    Config
+	trace  tracer
+	events *dispatcher
+	peers  *peers
+	life   context.Context // ends with the client
+	die    context.CancelFunc
+	done   chan struct{}
 
-type peerNetwork struct {
-	listen func(network, address string) (net.Listener, error)
-	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	// Of the goroutine that logs in: the caller of Dial, then keepUp.
+	user, password string
+	refused        *chatproto.Error // the last refusal of the password
+	boot           string           // of the server of the last login
+
+	mu       sync.Mutex
+	name     string // what the server calls the user
+	box      outbox
+	conn     *conn // while it is logged in
+	linger   *time.Timer
+	ended    bool // no request is taken any more
+	stopping bool // Logout or Close was called
+	err      error
+	left     chan struct{} // closed when the first Logout has its answer; nil before it is called
+	leftErr  error
 }
-
-var errNotYet = errors.New("chatclient: not built yet")
 
 // Dial connects and logs in. It returns a Client that is online, or the
 // reason why not: a [*chatproto.Error] for a refusal (codes 535 and 450 of
@@ -24,83 +51,104 @@ var errNotYet = errors.New("chatclient: not built yet")
 // does not try again by itself, except after Credentials took so long that
 // the connection died. Afterwards the Client reconnects by itself until
 // [Client.Logout], [Client.Close] or a reason that is final, see
-// [Client.Err]. ctx bounds Dial alone.
-func Dial(ctx context.Context, cfg Config) (*Client, error) { return nil, errNotYet }
+// [Client.Err]. ctx bounds Dial alone; the contexts of the callbacks have its
+// values.
+func Dial(ctx context.Context, cfg Config) (*Client, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	c := &Client{cfg: cfg, done: make(chan struct{}), user: cfg.User, password: cfg.Password}
+	if c.user == "" {
+		c.password = ""
+	}
+	c.trace.fn = cfg.Trace
+	c.life, c.die = context.WithCancel(context.WithoutCancel(ctx))
+	c.box.origin = newOrigin()
+	c.events = newDispatcher(c)
+	c.peers = newPeers(c)
+	cn, err := c.comeOnline(ctx, true)
+	if err != nil {
+		c.die()
+		c.peers.shut()
+		return nil, withoutRetry(err)
+	}
+	go c.events.run(c.life)
+	go c.run(cn)
+	return c, nil
+}
+
+// newOrigin draws the number that names a client instance for ever.
+func newOrigin() uint64 {
+	var b [8]byte
+	for {
+		rand.Read(b[:])
+		if origin := binary.BigEndian.Uint64(b[:]); origin != 0 {
+			return origin
+		}
+	}
+}
 
 // User returns the name that this client is logged in as.
-func (c *Client) User() string { return "" }
-
-// Send sends text to the user named to and waits for the server's answer. A
-// message without text is a message.
-//
-// A refusal is a [*chatproto.Error]: no such user, blocked, mailbox full, too
-// long. While the connection is down the message waits and goes out with the
-// next one; at most 256 numbers are unanswered at a time, and a further Send
-// waits for room. If ctx ends before there was room nothing was sent and the
-// error is ctx's; if it ends later the message is still under way, and the
-// error matches both [ErrUnknown] and ctx's.
-func (c *Client) Send(ctx context.Context, to, text string) (Receipt, error) {
-	return Receipt{}, errNotYet
+func (c *Client) User() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.name
 }
-
-// Broadcast sends text to everybody online who has not blocked this user,
-// like [Client.Send].
-func (c *Client) Broadcast(ctx context.Context, text string) (Receipt, error) {
-	return Receipt{}, errNotYet
-}
-
-// Online returns the names of the users who are online, sorted, oneself and
-// those who blocked this user left out.
-func (c *Client) Online(ctx context.Context) ([]string, error) { return nil, errNotYet }
-
-// Block blocks user, who is told so and neither reaches nor sees this user
-// any more, and returns the server's sentence. To block twice is no error.
-func (c *Client) Block(ctx context.Context, user string) (string, error) { return "", errNotYet }
-
-// Unblock takes a block back and returns the server's sentence.
-func (c *Client) Unblock(ctx context.Context, user string) (string, error) { return "", errNotYet }
-
-// RequestAddress asks user for consent to a private chat. nil says that they
-// were asked; OnAddress brings their consent, if they give it.
-func (c *Client) RequestAddress(ctx context.Context, user string) error { return errNotYet }
-
-// Consent gives this client's address to user, who asked for it, and lets
-// them open a private line for as long as the consent lasts. It is one-way:
-// to write back needs the consent of user.
-func (c *Client) Consent(ctx context.Context, user string) error { return errNotYet }
-
-// Revoke takes a consent back, and closes the line of user if there is one.
-// To revoke what was not given is no error.
-func (c *Client) Revoke(ctx context.Context, user string) error { return errNotYet }
-
-// Private sends text straight to user, who has consented, and waits until
-// their callback took it. It returns [ErrNoConsent] if there is no consent
-// and [ErrPeerGone] if there was one and user is no longer there: nothing was
-// sent then. An error that matches [ErrUnknown] says that the line broke, or
-// ctx ended, before the answer.
-func (c *Client) Private(ctx context.Context, user, text string) (Receipt, error) {
-	return Receipt{}, errNotYet
-}
-
-// Logout ends the session: it waits up to a second for a callback that is
-// running, acknowledges what was taken, says QUIT and waits for the server's
-// goodbye, or for the end of ctx, and closes. Messages that are not taken yet
-// stay with the server. nil says that the server said goodbye; any error that
-// it did not, and the session then lingers there until its timeout. It may be
-// called twice, and from a callback.
-func (c *Client) Logout(ctx context.Context) error { return errNotYet }
 
 // Close ends the client at once and without a word: the session lingers at
 // the server until its timeout. It does not wait for a callback that is
 // running, so that a callback may call it; Done says when all is over. It may
 // be called twice and returns nil.
-func (c *Client) Close() error { return errNotYet }
+func (c *Client) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stop()
+	return nil
+}
+
+// stop ends everything but the callbacks that run. mu is held.
+func (c *Client) stop() {
+	c.stopping = true
+	c.die()
+	if c.conn != nil {
+		c.conn.giveUp(ErrClosed)
+	}
+	c.end(nil)
+}
+
+// end ends all requests, for a reason that is nil if it was asked for. mu is
+// held.
+func (c *Client) end(err error) {
+	if c.ended {
+		return
+	}
+	c.ended, c.err = true, err
+	c.box.fail(c.closedErr())
+}
+
+// closedErr is the error of requests after the end. mu is held.
+func (c *Client) closedErr() error {
+	if c.err != nil {
+		return &endedError{c.err}
+	}
+	return ErrClosed
+}
+
+// An endedError is ErrClosed with the reason.
+type endedError struct{ why error }
+
+func (e *endedError) Error() string   { return ErrClosed.Error() + ": " + e.why.Error() }
+func (e *endedError) Unwrap() []error { return []error{ErrClosed, e.why} }
 
 // Done is closed when the client has ended for good: its connections are
 // closed, its goroutines gone and the last callback has returned.
-func (c *Client) Done() <-chan struct{} { return nil }
+func (c *Client) Done() <-chan struct{} { return c.done }
 
 // Err says why the client ended for good: a [*GoodbyeError] when another
 // login replaced it, a [*chatproto.Error] when it could not log in again. It
 // is nil before the end, and after Logout and Close.
-func (c *Client) Err() error { return errNotYet }
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}

@@ -2,9 +2,13 @@ package chatclient
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
+	"strconv"
 	"time"
+
+	"github.com/hashicorp/go-multierror"
 
 	"github.com/parleyproto/parley/chatproto"
 )
@@ -25,8 +29,8 @@ type Config struct {
 
 	// Credentials is asked for a user and a password when User or Password is
 	// empty, with refused nil, and again when the server refused them, with
-	// its refusal (code 535, its sentence, and the user that was refused is
-	// the one returned before). An error of its own ends Dial with that error.
+	// its refusal (code 535 and its sentence). An error of its own ends Dial
+	// with that error.
 	//
 	// It runs on the goroutine that called Dial, after the server's greeting
 	// and before Dial returns, never during a later reconnect. It may block:
@@ -83,3 +87,58 @@ const (
 	DefaultBackoffMin = 250 * time.Millisecond
 	DefaultBackoffMax = 30 * time.Second
 )
+
+// fill checks the configuration, every fault of it at once, and puts the
+// defaults in.
+func (cfg *Config) fill() error {
+	var faults *multierror.Error
+	fault := func(text string) { faults = multierror.Append(faults, errors.New("chatclient: "+text)) }
+	if cfg.Addr == "" && cfg.Dial == nil {
+		fault("Config.Addr or Config.Dial is needed")
+	}
+	if (cfg.User == "" || cfg.Password == "") && cfg.Credentials == nil {
+		fault("Config.User and Config.Password, or Config.Credentials, are needed")
+	}
+	if cfg.User != "" {
+		if err := chatproto.CheckName(cfg.User); err != nil {
+			faults = multierror.Append(faults, err)
+		}
+	}
+	if cfg.Heartbeat < 0 || cfg.BackoffMin < 0 || cfg.BackoffMax < 0 {
+		fault("a time in Config is negative")
+	}
+	if cfg.PeerListen != "" && cfg.PeerListen != peerListenOff && !listenable(cfg.PeerListen) {
+		fault("Config.PeerListen must be host:port with port 0 or 1024 to 65535, or off")
+	}
+	setDefault(&cfg.Heartbeat, DefaultHeartbeat)
+	setDefault(&cfg.BackoffMin, DefaultBackoffMin)
+	setDefault(&cfg.BackoffMax, DefaultBackoffMax)
+	cfg.BackoffMax = max(cfg.BackoffMax, cfg.BackoffMin)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Dial == nil {
+		addr := cfg.Addr
+		cfg.Dial = func(ctx context.Context) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", addr)
+		}
+	}
+	cfg.peerNet.fill()
+	return faults.ErrorOrNil()
+}
+
+func setDefault(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}
+
+func listenable(addr string) bool {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && (n == 0 || n >= minPeerPort)
+}

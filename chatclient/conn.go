@@ -1,0 +1,180 @@
+package chatclient
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/parleyproto/parley/chatproto"
+)
+
+// A conn is one connection to the server. Its state after the login is
+// guarded by Client.mu; nothing is written under that lock: what is to be
+// sent is put into out and a goroutine of the connection writes it, so that a
+// server that reads slowly never keeps its own answers from being read.
+type conn struct {
+	*wire
+	c     *Client
+	boot  string // 220 boot=
+	mechs string // 220 mech=
+	beat  time.Duration
+
+	m       *chatproto.Machine
+	out     []byte  // encoded, not yet given to the writer
+	pending []*call // written and unanswered, in order, as the machine's queue
+	asked   int     // of them, those that are no message
+	leaving bool    // QUIT was said: nothing is sent any more
+	broken  error   // why this end gave the connection up
+	bye     *GoodbyeError
+
+	count, acked uint64 // deliveries received; of them, acknowledged
+	sizes        []int  // octets of those between
+	unacked      int    // their sum
+
+	wake chan struct{} // capacity 1: out is not empty
+	stop chan struct{} // closed when the reader has ended
+}
+
+// send writes a request that has its number.
+func (cn *conn) send(k *call) {
+	out, err := k.append(cn.out)
+	if err == nil {
+		err = cn.m.Request(k.verb, k.n)
+	}
+	if err != nil {
+		cn.giveUp(fmt.Errorf("chatclient: cannot send a %s: %w", k.verb, err))
+		return
+	}
+	cn.out = out
+	cn.pending = append(cn.pending, k)
+	k.writes++
+	if k.decided() {
+		cn.c.box.sent = max(cn.c.box.sent, k.n)
+	} else {
+		cn.asked++
+	}
+	cn.signal()
+}
+
+// ack acknowledges all deliveries up to count, on this connection or, if it
+// is no longer the one, not at all.
+func (c *Client) ack(cn *conn, count uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != cn || cn.leaving || count <= cn.acked || cn.m.Request(chatproto.ACKD, 0) != nil {
+		return
+	}
+	l := chatproto.Begin(cn.out, chatproto.ACKD)
+	l.Uint("count", count)
+	cn.out, _ = l.End("")
+	for _, size := range cn.sizes[:count-cn.acked] {
+		cn.unacked -= size
+	}
+	cn.sizes = cn.sizes[count-cn.acked:]
+	cn.acked = count
+	cn.signal()
+}
+
+// live says that this client lives, after it was silent for a heartbeat.
+func (cn *conn) live() {
+	cn.c.mu.Lock()
+	defer cn.c.mu.Unlock()
+	if cn.leaving || len(cn.out) > 0 || cn.m.Request(chatproto.LIVE, 0) != nil {
+		return
+	}
+	l := chatproto.Begin(cn.out, chatproto.LIVE)
+	cn.out, _ = l.End("")
+}
+
+func (cn *conn) signal() {
+	select {
+	case cn.wake <- struct{}{}:
+	default:
+	}
+}
+
+// giveUp ends the connection from this end, for the first reason given. The
+// reader finds it closed.
+func (cn *conn) giveUp(reason error) {
+	if cn.broken == nil {
+		cn.broken = reason
+	}
+	cn.nc.Close()
+}
+
+// writer writes what the others put into out, and a LIVE when they put
+// nothing.
+func (cn *conn) writer() {
+	beat := time.NewTimer(cn.beat)
+	defer beat.Stop()
+	var spare []byte
+	for {
+		select {
+		case <-cn.stop:
+			return
+		case <-cn.wake:
+		case <-beat.C:
+			cn.live()
+		}
+		cn.c.mu.Lock()
+		lines := cn.out
+		cn.out = spare[:0]
+		cn.c.mu.Unlock()
+		if len(lines) > 0 {
+			if err := cn.write(lines, deadAfter(cn.beat)); err != nil {
+				cn.die()
+				<-cn.stop
+				return
+			}
+		}
+		if spare = lines[:0]; cap(spare) > maxSpare {
+			spare = nil
+		}
+		beat.Reset(cn.beat)
+	}
+}
+
+// maxSpare is the largest buffer that an idle connection keeps.
+const maxSpare = 64 << 10
+
+// deadAfter is how long nothing may come before a connection counts as dead.
+func deadAfter(beat time.Duration) time.Duration { return beat + beat/2 }
+
+// errFarewell says that the server answered QUIT.
+var errFarewell = errors.New("chatclient: the server said goodbye")
+
+// errSilent says that the server fell silent.
+var errSilent = errors.New("chatclient: nothing was heard from the server for too long")
+
+// serve reads the connection until it ends, and says why it did. A goodbye of
+// the server is the best reason, then this end's own.
+func (cn *conn) serve() error {
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		cn.writer()
+	}()
+	err := cn.read()
+	cn.nc.Close()
+	close(cn.stop)
+	<-written
+	cn.c.mu.Lock()
+	defer cn.c.mu.Unlock()
+	cn.m.EOF()
+	switch {
+	case cn.bye != nil:
+		return cn.bye
+	case cn.broken != nil:
+		return cn.broken
+	case err == nil:
+		return errFarewell
+	case isTimeout(err):
+		return errSilent
+	}
+	return err
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}

@@ -1,0 +1,274 @@
+package chatclient
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/parleyproto/parley/chatproto"
+)
+
+// lockedOutFor is how long to wait after a 450 that does not say.
+const lockedOutFor = time.Minute
+
+// run keeps the client up until it ends, and cleans up behind it.
+func (c *Client) run(cn *conn) {
+	err := withoutRetry(c.keepUp(cn))
+	c.mu.Lock()
+	if c.stopping {
+		err = nil
+	}
+	c.end(err)
+	err = c.err
+	quiet := c.stopping
+	if c.linger != nil {
+		c.linger.Stop()
+	}
+	c.mu.Unlock()
+	c.die()
+	c.peers.shut()
+	c.events.finish(c.stateEvent(State{Kind: Closed, Err: err}), quiet)
+	<-c.events.done
+	close(c.done)
+}
+
+// keepUp serves the connection and finds a new one when it is lost. It
+// returns why there will be none.
+func (c *Client) keepUp(cn *conn) error {
+	for attempt := 0; ; {
+		since := time.Now()
+		err := cn.serve()
+		c.lost(cn, err)
+		if c.life.Err() != nil || final(err) {
+			return err
+		}
+		if time.Since(since) >= c.cfg.BackoffMax {
+			attempt = 0
+		}
+		for {
+			c.mu.Lock()
+			stopping := c.stopping
+			c.mu.Unlock()
+			if stopping {
+				return nil
+			}
+			wait := c.backoff(attempt, err)
+			attempt++
+			c.tell(State{Kind: Waiting, Text: farewell(err), Err: withoutRetry(err), Retry: wait})
+			if !sleep(c.life, wait) {
+				return nil
+			}
+			c.tell(State{Kind: Connecting})
+			if cn, err = c.comeOnline(c.life, false); err == nil {
+				break
+			}
+			if c.life.Err() != nil || final(err) {
+				return err
+			}
+			c.cfg.Logger.Info("cannot log in again", slog.Any("err", err))
+		}
+	}
+}
+
+// backoff is how long to wait after err: exponential with full jitter, and
+// not before the server wants to see this client again.
+func (c *Client) backoff(attempt int, err error) time.Duration {
+	limit := c.cfg.BackoffMin
+	for range attempt {
+		if limit *= 2; limit >= c.cfg.BackoffMax {
+			limit = c.cfg.BackoffMax
+			break
+		}
+	}
+	return retryAfter(err) + rand.N(limit)
+}
+
+func retryAfter(err error) time.Duration {
+	var bye *GoodbyeError
+	var later *laterError
+	switch {
+	case errors.As(err, &bye):
+		return bye.Retry
+	case errors.As(err, &later):
+		return later.retry
+	case errors.Is(err, chatproto.ErrLockedOut):
+		return lockedOutFor
+	}
+	return 0
+}
+
+func withoutRetry(err error) error {
+	if later, ok := err.(*laterError); ok {
+		return later.error
+	}
+	return err
+}
+
+func farewell(err error) string {
+	var bye *GoodbyeError
+	var refusal *chatproto.Error
+	switch {
+	case errors.As(err, &bye):
+		return bye.Text
+	case errors.As(err, &refusal):
+		return refusal.Text
+	}
+	return ""
+}
+
+// final reports whether it would be wrong, or of no use, to come back after
+// err. A refused login is, unless the server says that it is a matter of
+// time: the same password will be refused again.
+func final(err error) bool {
+	var bye *GoodbyeError
+	var refusal *chatproto.Error
+	switch {
+	case errors.As(err, &bye):
+		return bye.final()
+	case errors.Is(err, ErrCleartext), errors.Is(err, errNoMechanism):
+		return true
+	case errors.As(err, &refusal):
+		// A line that was no frame is the connection's fault.
+		return refusal.Code.Class() == 5 && refusal.Err == nil
+	}
+	return false
+}
+
+// comeOnline logs in and makes the connection the client's. A server that
+// does not know our window as we do (SPEC section 6) is left at once for a
+// login with a new origin.
+func (c *Client) comeOnline(ctx context.Context, first bool) (*conn, error) {
+	for {
+		cn, w, err := c.login(ctx, first)
+		if err != nil {
+			return nil, err
+		}
+		if c.sameWindow(w) {
+			if err := c.online(cn, w); err != nil {
+				cn.nc.Close()
+				return nil, err
+			}
+			return cn, nil
+		}
+		cn.leave()
+	}
+}
+
+// errForgotten says why messages were given up.
+var errForgotten = errors.New("chatclient: the server does not remember this client")
+
+// sameWindow reports whether the server's memory of this origin agrees with
+// ours, and starts a new origin if not.
+func (c *Client) sameWindow(w *welcome) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w.high <= c.box.sent && (w.known || !c.box.welcomed) {
+		return true
+	}
+	c.cfg.Logger.Warn("the server does not remember this client as it was; logging in as a new one")
+	c.box.abandonOrigin(newOrigin(), errForgotten)
+	return false
+}
+
+// leave says QUIT on a connection that is not the client's, and lets the
+// server finish.
+func (cn *conn) leave() {
+	cn.setIdle(0)
+	l := chatproto.Begin(nil, chatproto.QUIT)
+	if line, err := l.End(""); err == nil {
+		var f chatproto.Frame
+		cn.ask(chatproto.QUIT, line, &f)
+	}
+	cn.nc.Close()
+}
+
+// online makes cn the client's connection: what was unanswered goes out
+// first, then what waited.
+func (c *Client) online(cn *conn, w *welcome) error {
+	if w.fresh {
+		c.peers.sessionEnded()
+	}
+	c.events.purge()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopping {
+		return ErrClosed
+	}
+	if c.linger != nil {
+		c.linger.Stop()
+	}
+	c.name, c.box.welcomed, c.conn = w.user, true, cn
+	for _, k := range c.box.kept {
+		cn.send(k)
+	}
+	if port, isNew := c.peers.port(); port != 0 && (isNew || w.fresh || w.moved) {
+		k := newCall(chatproto.LSTN, "port", strconv.Itoa(port), "")
+		k.then = c.registered
+		c.box.number(k)
+		cn.send(k)
+	}
+	c.box.admit(cn)
+	c.tell(State{Kind: Online, Resumed: !w.fresh, Mail: w.mail, Text: w.text})
+	return nil
+}
+
+// lost takes a connection away that has ended.
+func (c *Client) lost(cn *conn, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn = nil
+	c.box.again(cn.pending, connectionError(err))
+	cn.pending = nil
+	if c.ended || c.stopping {
+		c.box.failWaiting(ErrClosed)
+		return
+	}
+	c.cfg.Logger.Info("the connection was lost", slog.Any("err", err))
+	c.linger = time.AfterFunc(deadAfter(cn.beat), c.lingered)
+}
+
+// lingered closes what a session owns: without a connection for so long it is
+// over at the server.
+func (c *Client) lingered() {
+	c.mu.Lock()
+	gone := c.conn == nil
+	c.mu.Unlock()
+	if gone {
+		c.peers.stopListening()
+		c.peers.sessionEnded()
+	}
+}
+
+// registered takes the answer to LSTN.
+func (c *Client) registered(err error) {
+	if err != nil {
+		c.peers.notRegistered()
+		c.cfg.Logger.Warn("the server did not take the port for private chats", slog.Any("err", err))
+	}
+}
+
+func connectionError(err error) error { return &lostError{err} }
+
+// A lostError is ErrConnection with the reason.
+type lostError struct{ why error }
+
+func (e *lostError) Error() string   { return ErrConnection.Error() + ": " + e.why.Error() }
+func (e *lostError) Unwrap() []error { return []error{ErrConnection, e.why} }
+
+// tell queues a state for OnState.
+func (c *Client) tell(s State) {
+	if ev := c.stateEvent(s); ev.call != nil {
+		c.events.push(ev)
+	}
+}
+
+func (c *Client) stateEvent(s State) event {
+	call := c.cfg.Callbacks.OnState
+	if call == nil {
+		return event{}
+	}
+	return event{key: "state", call: func(ctx context.Context) { call(ctx, s) }}
+}
