@@ -284,6 +284,10 @@ func (p *peers) take(l *acceptedLine, from string, f *chatproto.Frame) bool {
 			return false
 		}
 	}
+	if err == errRevoked {
+		l.refuse(&chatproto.Error{Code: chatproto.ReplyBlocked, Text: noConsent})
+		return false
+	}
 	code := chatproto.ReplyAccepted
 	if err != nil {
 		code = chatproto.ReplyInternal
