@@ -1,6 +1,9 @@
 package chatproto
 
-import "strings"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 // A Code is the first word of a frame: a verb of four capital letters or a
 // reply of three digits, packed big-endian into one word so that comparing
@@ -221,7 +224,7 @@ func (c Code) String() string {
 
 func (c Code) append(b []byte) []byte {
 	if c.IsVerb() {
-		b = append(b, byte(c>>24))
+		return binary.BigEndian.AppendUint32(b, uint32(c))
 	}
 	return append(b, byte(c>>16), byte(c>>8), byte(c))
 }

@@ -93,9 +93,14 @@ var (
 // A syntaxError is a cause for which a line is no frame.
 type syntaxError struct{ want string }
 
-func syntax(want string) error         { return &syntaxError{want} }
-func (e *syntaxError) Error() string   { return "expected " + e.want }
-func isSyntax(err error) bool          { _, ok := err.(*syntaxError); return ok }
+func syntax(want string) error       { return &syntaxError{want} }
+func (e *syntaxError) Error() string { return "expected " + e.want }
+func isSyntax(err error) bool        { _, ok := err.(*syntaxError); return ok }
+
+// badLine makes the error of a line that is no frame, out of the way of those
+// that are.
+//
+//go:noinline
 func badLine(at int, err error) *Error { return &Error{Code: ReplyBadFrame, At: at, Err: err} }
 
 // Describe returns the DESCRIPTION that tells e to the other end: its

@@ -1,7 +1,5 @@
 package chatproto
 
-import "bytes"
-
 // Parse decodes one line, without its end, into f. It decodes in place: line
 // is scratch afterwards, and f aliases it. An error is an *[Error] with code
 // 500 that names the octet and what was expected there; f is then of no use.
@@ -18,7 +16,7 @@ func Parse(f *Frame, line []byte) error {
 		return badLine(0, ErrCode)
 	}
 	f.Code = code
-	plain := plainLen(view(line), lowestInText) == len(line)
+	plain := isPlain(view(line), lowestInText) // then it decodes to itself
 	for i < len(line) {
 		if line[i] != ' ' {
 			return badLine(i, ErrSpace)
@@ -38,13 +36,13 @@ func Parse(f *Frame, line []byte) error {
 
 // parseField reads key=value at line[i] and returns where it ends.
 func parseField(f *Frame, line []byte, i int, plain bool) (int, error) {
-	k := i + keyLen(view(line[i:]))
+	k := min(keyEnd(view(line), i), i+V1.Limits.Key)
 	if k == i || k == len(line) || line[k] != '=' {
 		return 0, badLine(k, ErrKey)
 	}
 	key := line[i:k]
 	for j := range f.Fields {
-		if bytes.Equal(f.Fields[j].Key, key) {
+		if string(f.Fields[j].Key) == string(key) {
 			return 0, badLine(i, ErrDuplicateKey)
 		}
 	}
@@ -52,13 +50,13 @@ func parseField(f *Frame, line []byte, i int, plain bool) (int, error) {
 		return 0, badLine(i, ErrManyFields)
 	}
 	k++
-	end := len(line)
-	if n := bytes.IndexByte(line[k:], ' '); n >= 0 {
-		end = k + n
+	end := k
+	for end < len(line) && line[end] != ' ' {
+		end++
 	}
 	value := line[k:end]
 	if !plain {
-		n, at, err := unescape(value, true)
+		n, at, err := unescape(value, lowestInValue)
 		if err != nil {
 			return 0, badLine(k+at, err)
 		}
@@ -71,7 +69,7 @@ func parseField(f *Frame, line []byte, i int, plain bool) (int, error) {
 func parseDescription(f *Frame, line []byte, i int, plain bool) error {
 	text := line[i:]
 	if !plain {
-		n, at, err := unescape(text, false)
+		n, at, err := unescape(text, lowestInText)
 		if err != nil {
 			return badLine(i+at, err)
 		}
@@ -83,16 +81,29 @@ func parseDescription(f *Frame, line []byte, i int, plain bool) error {
 	return nil
 }
 
-// keyLen returns how many octets at the start of s are a key.
-func keyLen(s string) int {
-	n := 0
-	for n < len(s) && n < V1.Limits.Key {
-		switch c := s[n]; {
-		case 'a' <= c && c <= 'z', n > 0 && (digit(c) || c == '-'):
-			n++
-		default:
-			return n
-		}
+// keyEnd returns where the key at s[i] ends: at i if there is none.
+func keyEnd(s string, i int) int {
+	if i >= len(s) || keyOctets[s[i]] != startsKey {
+		return i
 	}
-	return n
+	for i++; i < len(s) && keyOctets[s[i]] != 0; i++ {
+	}
+	return i
 }
+
+// keyOctets says which octets may stand in a key.
+var keyOctets = func() (t [256]uint8) {
+	for c := 'a'; c <= 'z'; c++ {
+		t[c] = startsKey
+	}
+	for c := '0'; c <= '9'; c++ {
+		t[c] = continuesKey
+	}
+	t['-'] = continuesKey
+	return t
+}()
+
+const (
+	continuesKey = 1
+	startsKey    = 2
+)

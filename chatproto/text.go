@@ -1,7 +1,6 @@
 package chatproto
 
 import (
-	"math/bits"
 	"unicode"
 	"unicode/utf8"
 	"unsafe"
@@ -13,10 +12,12 @@ import (
 // nothing of it.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
+// All eight octets of a word.
 const (
-	every80 = 0x8080808080808080
 	every01 = 0x0101010101010101
 	every5c = 0x5c5c5c5c5c5c5c5c
+	every7f = 0x7f7f7f7f7f7f7f7f
+	every80 = 0x8080808080808080
 )
 
 // lowest is the lowest octet that stands for itself, in all eight of a word:
@@ -26,44 +27,40 @@ const (
 	lowestInValue = 0x2121212121212121
 )
 
-// odd marks, in each octet's high bit, the octets of w that are not plain:
-// those below lowest, DEL and above, and the backslash. A borrow or carry can
-// mark a plain octet above an odd one, never hide an odd one: the lowest mark
-// is exact.
-func odd(w, lowest uint64) uint64 {
-	x := w ^ every5c
-	return (w | (w - lowest) | (w + every01) | (x-every01)&^x) & every80
+// marks has a high bit set if an octet of w is not plain: below lowest, DEL or
+// above, or a backslash. A plain octet is printable ASCII that decodes and
+// encodes to itself. The other bits mean nothing, nor does which high bit it
+// is: a borrow or carry may set one above the octet that is not plain, or
+// clear one, but then that octet's own stands.
+func marks(w, lowest uint64) uint64 {
+	return w | (w - lowest) | (w + every01) | ^(w ^ every5c + every7f)
 }
 
-// plainLen returns how many octets at the start of s are plain: printable
-// ASCII from lowest on, without the backslash, which decodes and encodes to
-// itself. Nearly every line is plain throughout, so it is looked at eight
-// octets at a time.
-func plainLen(s string, lowest uint64) int {
-	i := 0
-	for i+32 <= len(s) {
-		c := s[i : i+32]
-		if odd(load64(c), lowest)|odd(load64(c[8:]), lowest)|odd(load64(c[16:]), lowest)|odd(load64(c[24:]), lowest) != 0 {
-			break
-		}
-		i += 32
-	}
-	for ; i+8 <= len(s); i += 8 {
-		if m := odd(load64(s[i:i+8]), lowest); m != 0 {
-			return i + bits.TrailingZeros64(m)/8
+// isPlain reports whether all of s is plain. Nearly every line is, so it is
+// looked at four words at a time.
+func isPlain(s string, lowest uint64) bool {
+	rest := s
+	for ; len(rest) >= 32; rest = rest[32:] {
+		m := marks(load64(rest), lowest) | marks(load64(rest[8:16]), lowest) |
+			marks(load64(rest[16:24]), lowest) | marks(load64(rest[24:32]), lowest)
+		if m&every80 != 0 {
+			return false
 		}
 	}
-	if i == 0 {
-		for i < len(s) && s[i] >= byte(lowest) && s[i] < 0x7f && s[i] != '\\' {
-			i++
+	for ; len(rest) >= 8; rest = rest[8:] {
+		if marks(load64(rest), lowest)&every80 != 0 {
+			return false
 		}
-		return i
 	}
-	// The last word overlaps the one before it, which is plain.
-	if m := odd(load64(s[len(s)-8:]), lowest); m != 0 {
-		return len(s) - 8 + bits.TrailingZeros64(m)/8
+	if len(s) >= 8 { // the last word overlaps one that is plain
+		return marks(load64(s[len(s)-8:]), lowest)&every80 == 0
 	}
-	return len(s)
+	for i := range len(rest) {
+		if c := rest[i]; c < byte(lowest) || c >= 0x7f || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // load64 is binary.LittleEndian.Uint64 for a string.
@@ -76,48 +73,75 @@ func load64(s string) uint64 {
 // unescape decodes the escapes of b in place and returns the decoded length.
 // It refuses what has no place on the wire, naming the octet of b. In a value
 // \s stands for a space; in a description a space stands for itself.
-func unescape(b []byte, value bool) (n, at int, err error) {
+func unescape(b []byte, lowest uint64) (n, at int, err error) {
 	for i := 0; i < len(b); {
-		c := b[i]
-		switch {
-		case c == '\\':
-			if i+1 == len(b) {
-				return 0, i, ErrEscape
+		if b[i] != '\\' {
+			size, err := character(view(b[i:]))
+			if err != nil {
+				return 0, i, err
 			}
-			switch b[i+1] {
-			case 'n':
-				b[n] = '\n'
-			case 't':
-				b[n] = '\t'
-			case '\\':
-				b[n] = '\\'
-			case 's':
-				if !value {
-					return 0, i, ErrEscape
-				}
-				b[n] = ' '
-			default:
-				return 0, i, ErrEscape
+			if n != i {
+				copy(b[n:], b[i:i+size])
 			}
-			n, i = n+1, i+2
-		case c < ' ' || c == 0x7f:
-			return 0, i, ErrControl
-		case c < utf8.RuneSelf:
-			b[n] = c
-			n, i = n+1, i+1
-		default:
-			r, size := utf8.DecodeRune(b[i:])
-			if r == utf8.RuneError && size == 1 {
-				return 0, i, ErrUTF8
-			}
-			if forbidden(r) {
-				return 0, i, ErrControl
-			}
-			n += copy(b[n:], b[i:i+size])
-			i += size
+			n, i = n+size, i+size
+			continue
 		}
+		if i+1 == len(b) {
+			return 0, i, ErrEscape
+		}
+		switch b[i+1] {
+		case 'n':
+			b[n] = '\n'
+		case 't':
+			b[n] = '\t'
+		case '\\':
+			b[n] = '\\'
+		case 's':
+			if lowest != lowestInValue {
+				return 0, i, ErrEscape
+			}
+			b[n] = ' '
+		default:
+			return 0, i, ErrEscape
+		}
+		n, i = n+1, i+2
 	}
 	return n, 0, nil
+}
+
+// escapeOf returns the letter that stands for c behind a backslash, 0 if c
+// stands for itself.
+func escapeOf(c byte, lowest uint64) byte {
+	switch {
+	case c == '\n':
+		return 'n'
+	case c == '\t':
+		return 't'
+	case c == '\\':
+		return '\\'
+	case c == ' ' && lowest == lowestInValue:
+		return 's'
+	}
+	return 0
+}
+
+// character returns the length of the character that s starts with, or why
+// that has no place on the wire.
+func character(s string) (size int, err error) {
+	if c := s[0]; c < utf8.RuneSelf {
+		if c < ' ' || c == 0x7f {
+			return 0, ErrControl
+		}
+		return 1, nil
+	}
+	r, size := utf8.DecodeRuneInString(s)
+	switch {
+	case r == utf8.RuneError && size == 1:
+		return 0, ErrUTF8
+	case forbidden(r):
+		return 0, ErrControl
+	}
+	return size, nil
 }
 
 // forbidden reports whether a rune beyond ASCII has no place on the wire: C1
@@ -136,40 +160,23 @@ func forbidden(r rune) bool {
 }
 
 // appendEscaped encodes s. A space is escaped in a value only. What has no
-// place on the wire it refuses with its cause: n octets of s, which are before
-// it, are appended then.
-func appendEscaped(b []byte, s string, lowest uint64) (_ []byte, n int, err error) {
-	i := plainLen(s, lowest)
-	b = append(b, s[:i]...)
-	for i < len(s) {
-		c := s[i]
-		switch {
-		case c == '\n':
-			b = append(b, '\\', 'n')
-		case c == '\t':
-			b = append(b, '\\', 't')
-		case c == '\\':
-			b = append(b, '\\', '\\')
-		case c == ' ' && lowest == lowestInValue:
-			b = append(b, '\\', 's')
-		case c < ' ' || c == 0x7f:
-			return b, i, ErrControl
-		case c < utf8.RuneSelf:
-			b = append(b, c)
-		default:
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				return b, i, ErrUTF8
-			}
-			if forbidden(r) {
-				return b, i, ErrControl
-			}
-			b = append(b, s[i:i+size]...)
-			i += size - 1
+// place on the wire it refuses with its cause; what is before it in s is
+// appended then.
+func appendEscaped(b []byte, s string, lowest uint64) ([]byte, error) {
+	for len(s) > 0 {
+		if c := escapeOf(s[0], lowest); c != 0 {
+			b = append(b, '\\', c)
+			s = s[1:]
+			continue
 		}
-		i++
+		size, err := character(s)
+		if err != nil {
+			return b, err
+		}
+		b = append(b, s[:size]...)
+		s = s[size:]
 	}
-	return b, i, nil
+	return b, nil
 }
 
 // CheckText reports whether text can be sent as a message: nil, or an
@@ -177,12 +184,16 @@ func appendEscaped(b []byte, s string, lowest uint64) (_ []byte, n int, err erro
 // code 552 when its encoding is longer than the limit.
 func CheckText(text string) error {
 	n := len(text)
-	if n <= V1.Limits.Text && plainLen(text, lowestInText) < n {
-		b, at, err := appendEscaped(nil, text, lowestInText)
-		if err != nil {
-			return badLine(at, err)
+	for i := 0; n <= V1.Limits.Text && i < len(text); i++ {
+		if escapeOf(text[i], lowestInText) != 0 {
+			n++
+			continue
 		}
-		n = len(b)
+		size, err := character(text[i:])
+		if err != nil {
+			return badLine(i, err)
+		}
+		i += size - 1
 	}
 	if n > V1.Limits.Text {
 		return &Error{Code: ReplyTooLong, Err: ErrTextTooLong, At: V1.Limits.Text}

@@ -3,6 +3,7 @@ package chatproto
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strconv"
 )
 
@@ -77,8 +78,8 @@ func (l *Line) key(key string) bool {
 	if l.err != nil {
 		return false
 	}
-	n := keyLen(key)
-	if n == 0 || n < len(key) {
+	n := len(key)
+	if n == 0 || n > V1.Limits.Key || keyEnd(key, 0) != n {
 		l.fail(ErrKey)
 		return false
 	}
@@ -93,14 +94,22 @@ func (l *Line) key(key string) bool {
 	}
 	l.letters |= letter
 	l.n++
-	l.buf = append(l.buf, ' ')
-	l.buf = append(l.buf, key...)
-	l.buf = append(l.buf, '=')
+	at := len(l.buf)
+	b := slices.Grow(l.buf, n+2)[:at+n+2]
+	b[at] = ' '
+	for i := range n {
+		b[at+1+i] = key[i]
+	}
+	b[at+1+n] = '='
+	l.buf = b
 	return true
 }
 
 // hasKey reports whether an encoded frame, so far without a description, has
-// a field with this key. No value has a space in it.
+// a field with this key. No value has a space in it, so a key is what follows
+// one.
+//
+//go:noinline
 func hasKey(frame []byte, key string) bool {
 	for {
 		i := bytes.IndexByte(frame, ' ')
@@ -116,13 +125,20 @@ func hasKey(frame []byte, key string) bool {
 
 // text adds the encoding of s.
 func (l *Line) text(s string, lowest uint64) {
-	var err error
-	if l.buf, _, err = appendEscaped(l.buf, s, lowest); err != nil {
-		l.fail(err)
+	if isPlain(s, lowest) {
+		l.buf = append(l.buf, s...)
+		return
+	}
+	var cause error
+	if l.buf, cause = appendEscaped(l.buf, s, lowest); cause != nil {
+		l.fail(cause)
 	}
 }
 
-// fail refuses the frame for what would come next.
+// fail refuses the frame for what would come next. It stays out of the
+// callers' code, where it would cost each frame some spilled registers.
+//
+//go:noinline
 func (l *Line) fail(cause error) { l.err = badLine(len(l.buf)-l.start, cause) }
 
 // End adds the description, if there is one, and the end of the line, and
