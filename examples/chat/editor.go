@@ -25,7 +25,7 @@ const prompt = ">"
 // to the terminal.
 type editor struct {
 	shell *readline.Shell
-	saved *term.State
+	tty   *terminal
 
 	// Counts, on the goroutine of Readline only, that tell drain whether it
 	// runs while a whole frame is drawn. The prompt is asked for at the start
@@ -45,10 +45,10 @@ type editor struct {
 // prints more waits too, and so the server keeps the rest.
 const maxPending = 1 << 20
 
-// newEditor returns an editor on the terminal of the process. users returns
+// newEditor returns an editor on tty, the terminal of the process. users returns
 // the names that Tab completes.
-func newEditor(users func() []string) *editor {
-	e := &editor{shell: readline.NewShell()}
+func newEditor(tty *terminal, users func() []string) *editor {
+	e := &editor{shell: readline.NewShell(), tty: tty}
 	e.room.L = &e.mu
 	// The probe would wait for ever on a terminal that does not answer it.
 	// What it is for, space at the bottom of the window, drain sees to.
@@ -70,7 +70,6 @@ func newEditor(users func() []string) *editor {
 	e.shell.Completer = func(line []rune, cursor int) readline.Completions {
 		return readline.CompleteValues(complete(string(line[:cursor]), users())...)
 	}
-	e.saved, _ = term.GetState(int(os.Stdin.Fd()))
 	return e
 }
 
@@ -228,7 +227,5 @@ func (e *editor) close() {
 		return
 	}
 	fmt.Print("\x1b[?2004l\r\x1b[J" + strings.ReplaceAll(e.pending.String(), "\n", "\r\n"))
-	if e.saved != nil {
-		term.Restore(int(os.Stdin.Fd()), e.saved)
-	}
+	e.tty.restore()
 }

@@ -28,7 +28,10 @@ const editorChild = "CHAT_TEST_EDITOR"
 // runEditorChild prints each line that comes from descriptor 3, and "typed: "
 // and the line for each that is typed.
 func runEditorChild() {
-	e := newEditor(func() []string { return []string{"B", "columbia", "consul"} })
+	tty := terminalOf(os.Stdin)
+	tty.hide()
+	defer tty.restore()
+	e := newEditor(tty, func() []string { return []string{"B", "columbia", "consul"} })
 	defer e.close()
 	ctx, quit := context.WithCancel(context.Background())
 	go func() {

@@ -22,7 +22,7 @@ var errNoLogin = errors.New("the input ended before the login was complete")
 type login struct {
 	out io.Writer
 	in  *lineReader
-	tty *os.File // the terminal that the password is typed on, or nil
+	tty *terminal // that the answers are typed on, or nil
 
 	user     string // as given by a flag, or typed
 	password string // as given by a flag; "" asks
@@ -42,6 +42,9 @@ func (l *login) credentials(ctx context.Context, refused *chatproto.Error) (stri
 		l.prompt("Username:")
 		user, err := l.in.next(ctx)
 		if err != nil {
+			if l.tty != nil {
+				fmt.Fprintln(l.out)
+			}
 			return "", "", ended(err)
 		}
 		if err := chatproto.CheckName(user); err != nil {
@@ -54,6 +57,7 @@ func (l *login) credentials(ctx context.Context, refused *chatproto.Error) (stri
 		return l.user, l.password, nil
 	}
 	if refused == nil {
+		l.tty.hide()
 		l.prompt("Password:")
 	}
 	password, err := l.secret(ctx)
@@ -70,30 +74,19 @@ func (l *login) prompt(s string) {
 	}
 }
 
-// secret reads a line that does not show on the terminal.
+// secret reads a line that does not show on the terminal, which is hidden
+// before the prompt and stays so: the next password can be typed at once.
 func (l *login) secret(ctx context.Context) (string, error) {
-	if l.tty == nil {
+	switch {
+	case l.tty == nil:
+		return l.in.next(ctx)
+	case l.tty.hide():
+		defer fmt.Fprintln(l.out)
 		return l.in.next(ctx)
 	}
-	fd := int(l.tty.Fd())
-	saved, err := term.GetState(fd)
-	if err != nil {
-		return "", err
-	}
-	read := make(chan lineResult, 1)
-	go func() {
-		b, err := term.ReadPassword(fd)
-		read <- lineResult{string(b), err}
-	}()
-	select {
-	case r := <-read:
-		fmt.Fprintln(l.out)
-		return r.line, r.err
-	case <-ctx.Done():
-		term.Restore(fd, saved)
-		fmt.Fprintln(l.out)
-		return "", ctx.Err()
-	}
+	defer fmt.Fprintln(l.out)
+	b, err := term.ReadPassword(l.tty.fd)
+	return string(b), err
 }
 
 // ended names the end of input for a person.

@@ -31,7 +31,7 @@ func reason(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
-		return "the server closed it"
+		return "it was closed"
 	case errors.As(err, &number):
 		return number.Error()
 	}
@@ -39,7 +39,16 @@ func reason(err error) string {
 	if errors.As(err, &op) {
 		err = op.Err
 	}
-	return strings.TrimPrefix(err.Error(), "chatclient: ")
+	var several interface{ WrappedErrors() []error }
+	if errors.As(err, &several) {
+		var all []string
+		for _, e := range several.WrappedErrors() {
+			all = append(all, reason(e))
+		}
+		return strings.Join(all, "; ")
+	}
+	text := strings.ReplaceAll(err.Error(), "chatclient: ", "")
+	return strings.TrimPrefix(text, "maybe delivered: ")
 }
 
 // farewell says why the server ended the connection.

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/term"
-
 	"github.com/parleyproto/parley/chatclient"
 	"github.com/parleyproto/parley/chatproto"
 )
@@ -105,7 +103,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	in := newLineReader(stdin)
 	defer in.close()
 
-	l := &login{out: stdout, in: in, tty: terminal(stdin), user: o.user}
+	tty := terminalOf(stdin)
+	defer tty.restore()
+	l := &login{out: stdout, in: in, tty: tty, user: o.user}
 	if l.password, err = passwordFrom(ctx, o.passwordFile, o.passwordCommand, stderr); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	trace := &tracer{out: stderr}
 	full := editable(stdin, stdout, stderr)
 	if full {
-		ed := newEditor(s.users)
+		ed := newEditor(tty, s.users)
 		s.screen, s.style.colour = ed, os.Getenv("NO_COLOR") == ""
 		trace.screen = ed
 	}
@@ -135,6 +135,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	if s.client, err = chatclient.Dial(ctx, cfg); err != nil {
 		return loginError(ctx, o.addr, err, stdout)
+	}
+	if full {
+		tty.hide() // the editor shows what is typed
+	} else {
+		tty.restore()
 	}
 	return s.talk(ctx, quit)
 }
@@ -218,19 +223,11 @@ func loginError(ctx context.Context, addr string, err error, stdout io.Writer) e
 	return errors.New(visible(reason(err)))
 }
 
-// terminal returns r as a terminal, or nil if it is none.
-func terminal(r any) *os.File {
-	if f, ok := r.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return f
-	}
-	return nil
-}
-
 // editable reports whether the line editor can be used: it draws on the
 // terminal of the process, and asks standard error for the size.
 func editable(stdin, stdout, stderr any) bool {
 	return stdin == any(os.Stdin) && stdout == any(os.Stdout) && stderr == any(os.Stderr) &&
-		terminal(stdin) != nil && terminal(stdout) != nil && terminal(stderr) != nil &&
+		terminalOf(stdin) != nil && terminalOf(stdout) != nil && terminalOf(stderr) != nil &&
 		os.Getenv("TERM") != "dumb"
 }
 

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hashicorp/go-multierror"
+
 	"github.com/parleyproto/parley/chatclient"
 	"github.com/parleyproto/parley/chatproto"
 )
@@ -59,11 +61,13 @@ func TestReason(t *testing.T) {
 		{&chatproto.Error{Code: chatproto.ReplyBlocked, Text: "You are blocked by A"}, "You are blocked by A"},
 		{fmt.Errorf("x: %w", &chatproto.Error{Code: chatproto.ReplyTooLong}), "The message is too long"},
 		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, "connection refused"},
-		{io.ErrUnexpectedEOF, "the server closed it"},
+		{io.ErrUnexpectedEOF, "it was closed"},
 		{&chatclient.GoodbyeError{Why: "replaced", Text: "x"}, "replaced by another login of this user"},
 		{&chatclient.GoodbyeError{Why: "shutdown", Text: "The server shuts down"}, "The server shuts down"},
 		{&chatclient.GoodbyeError{}, "the server ended it"},
 		{chatclient.ErrConnection, "the connection was lost"},
+		{fmt.Errorf("%w: %w", chatclient.ErrUnknown, errors.New("chatclient: what it is")), "what it is"},
+		{multierror.Append(nil, errors.New("chatclient: one"), errors.New("chatclient: two")), "one; two"},
 	} {
 		if got := reason(tt.err); got != tt.want {
 			t.Errorf("reason(%v) is %q, want %q", tt.err, got, tt.want)

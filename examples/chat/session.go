@@ -186,7 +186,7 @@ func (s *session) execute(ctx context.Context, line string) (logout bool) {
 	case errors.Is(err, chatclient.ErrPeerGone):
 		s.tell(in.user + " is no longer at this address. You can send them an offline message through the server.")
 	case errors.Is(err, chatclient.ErrUnknown):
-		s.tell(`It is not known whether "` + line + `" was delivered: ` + reason(err) + ".")
+		s.tell(`It is not known whether "` + line + `" was delivered (` + reason(err) + ").")
 	case errors.Is(err, chatclient.ErrClosed), errors.Is(err, context.Canceled):
 		// The program ends, and says why where there is a why.
 	default:
