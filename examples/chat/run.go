@@ -28,10 +28,12 @@ flags:
 // How long to wait for the mail that was announced at the login: before the
 // first command, so that its answer stands behind the mail, and at the end of
 // input, since who pipes in nothing but a name and a password wants to read
-// it. And how long for the server's goodbye.
+// it. And how long, after ^C, for the answer to a command and for the server's
+// goodbye.
 const (
 	mailFirst  = 2 * time.Second
 	mailLast   = 10 * time.Second
+	answerWait = time.Second
 	logoutWait = 5 * time.Second
 )
 

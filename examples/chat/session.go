@@ -175,6 +175,8 @@ func (s *session) execute(ctx context.Context, line string) (logout bool) {
 	if c.run == nil {
 		return true
 	}
+	ctx, cancel := s.patient(ctx)
+	defer cancel()
 	err := c.run(ctx, s, in)
 	switch {
 	case err == nil:
@@ -193,6 +195,29 @@ func (s *session) execute(ctx context.Context, line string) (logout bool) {
 		s.tell(reason(err))
 	}
 	return false
+}
+
+// patient returns a context that ends a moment after ctx does, so that a
+// command on its way gets its answer although ^C was pressed; at once if the
+// connection is lost.
+func (s *session) patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		defer cancel()
+		s.mu.Lock()
+		lost := s.lost
+		s.mu.Unlock()
+		if lost {
+			return
+		}
+		t := time.NewTimer(answerWait)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-later.Done():
+		}
+	})
+	return later, func() { stop(); cancel() }
 }
 
 func (s *session) invalid(line string) { s.tell("Invalid Command: " + line) }
