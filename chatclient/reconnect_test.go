@@ -47,6 +47,7 @@ func TestDeadConnection(t *testing.T) {
 			C+30s: LIVE
 			C+45s: <close>`)
 		s.link().play(resumed)
+		synctest.Wait()
 		end(c)
 		want := []chatclient.StateKind{chatclient.Online, chatclient.Waiting, chatclient.Connecting, chatclient.Online, chatclient.Closed}
 		for i, kind := range want {

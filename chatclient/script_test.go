@@ -37,7 +37,9 @@ func (s *server) dial(context.Context) (net.Conn, error) {
 		return nil, errors.New("connection refused")
 	}
 	client, end := net.Pipe()
-	s.links <- newLink(s.t, end)
+	l := newLink(s.t, end)
+	l.s = s
+	s.links <- l
 	return client, nil
 }
 
@@ -56,6 +58,7 @@ func (s *server) link() *link {
 // A link is a server's end of one connection.
 type link struct {
 	t     testing.TB
+	s     *server // nil for a private line
 	nc    net.Conn
 	rd    *bufio.Reader
 	begin time.Time
@@ -132,6 +135,19 @@ func (l *link) read() string {
 	return strings.TrimSuffix(line, "\r\n")
 }
 
+// keepAlive answers the client's heartbeat until the end.
+func (l *link) keepAlive() {
+	l.nc.SetDeadline(time.Time{})
+	for {
+		if _, err := l.rd.ReadString('\n'); err != nil {
+			return
+		}
+		if _, err := io.WriteString(l.nc, "LIVE\r\n"); err != nil {
+			return
+		}
+	}
+}
+
 // silent expects nothing from the client for d.
 func (l *link) silent(d time.Duration) {
 	l.t.Helper()
@@ -205,6 +221,7 @@ func (s *server) login(cfg chatclient.Config) (*chatclient.Client, *link) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.t.Cleanup(func() { end(c) })
 	return c, l
 }
 

@@ -17,7 +17,6 @@ func TestReceipts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		c, l := s.login(s.config())
-		defer end(c)
 
 		first := send(c, "A", "hello!")
 		l.play("C: SEND n=1 to=A :hello!")
@@ -54,7 +53,6 @@ func TestRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		c, l := s.login(s.config())
-		defer end(c)
 		for i, reply := range []string{
 			"550 n=1 :not_a_user is not a valid user.",
 			"553 n=2 :You are blocked by A",
@@ -80,7 +78,6 @@ func TestBadText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		c, l := s.login(s.config())
-		defer end(c)
 		ctx := t.Context()
 		if _, err := c.Send(ctx, "A", strings.Repeat("x", 7169)); !errors.Is(err, chatproto.ErrTooLong) {
 			t.Errorf("too long: %v", err)
@@ -105,7 +102,6 @@ func TestWindowFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		c, l := s.login(s.config())
-		defer end(c)
 		var all []<-chan sent
 		for range 257 {
 			all = append(all, send(c, "A", "x"))
@@ -139,7 +135,6 @@ func TestSendAbandoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		c, l := s.login(s.config())
-		defer end(c)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		got := async(func() error { _, err := c.Send(ctx, "A", "x"); return err })
@@ -161,7 +156,6 @@ func TestResend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		c, l := s.login(s.config())
-		defer end(c)
 		var all []<-chan sent
 		for _, text := range []string{"one", "two", "three"} {
 			all = append(all, send(c, "A", text))
@@ -212,7 +206,6 @@ func TestForgotten(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(t)
 				c, l := s.login(s.config())
-				defer end(c)
 				old := send(c, "A", "old")
 				l.play("C: SEND n=1 to=A :old\nS: <close>")
 				synctest.Wait()
@@ -247,7 +240,6 @@ func TestRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		c, l := s.login(s.config())
-		defer end(c)
 		block := async(func() string { text, err := c.Block(t.Context(), "A"); return fmtResult(text, err) })
 		l.play(`
 			C: BLOK n=1 user=A
@@ -291,7 +283,6 @@ func TestOnlineLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		c, l := s.login(s.config())
-		defer end(c)
 		online := async(func() error { _, err := c.Online(t.Context()); return err })
 		l.play(`
 			C: ONLN n=1
@@ -309,7 +300,6 @@ func TestRequestOffline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		c, l := s.login(s.config())
-		defer end(c)
 		s.refuse = true
 		l.play("S: <close>")
 		synctest.Wait()
@@ -326,7 +316,6 @@ func TestReplyOutOfTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		c, l := s.login(s.config())
-		defer end(c)
 		got := send(c, "A", "x")
 		l.play(`
 			C: SEND n=1 to=A :x
