@@ -131,11 +131,12 @@ type Machine struct {
 	phase   Phase
 	queue   []unanswered // a ring
 	head, n int
-	bad     int
+	bad     int  // lines in a row that were no frame
+	quit    bool // QUIT is in the queue
 }
 
 type unanswered struct {
-	verb Code // 0 for a line that was no frame
+	verb Code // 0 for a line that was no frame, whose number could not be read
 	tag  uint64
 }
 
@@ -159,13 +160,20 @@ func (m *Machine) Head() (verb Code, tag uint64) {
 }
 
 // Request takes a request, with its number n (0 if it has none). nil means
-// that it is allowed. An *[Error] carries the reply that refuses it: a client
-// does not send the request then, a server answers with that reply and does
-// nothing else. It is queued for its reply either way, unless the phase is
-// Closing or later or the verb is never answered.
+// that it is allowed. An *[Error] carries the reply that refuses it: a server
+// answers with that reply and does nothing else; a client has made a mistake,
+// does not send the request, and gives the connection up, for its queue is no
+// longer the server's.
+//
+// The request is queued for its reply, allowed or not. Only what is allowed
+// and never answered is not, and what comes in Closing or later.
 func (m *Machine) Request(verb Code, tag uint64) error {
 	if m.phase >= Closing {
 		return &Error{Code: ReplyBadPhase, Text: "The connection is closing"}
+	}
+	if m.quit {
+		m.push(unanswered{verb, tag})
+		return &Error{Code: ReplyBadPhase, Text: "Nothing may follow QUIT"}
 	}
 	rule := m.v.request(verb)
 	row := &m.v.Phases[m.phase]
@@ -186,7 +194,7 @@ func (m *Machine) Request(verb Code, tag uint64) error {
 		err = &Error{Code: ReplyBadPhase}
 	}
 	if err == nil {
-		m.bad = 0
+		m.bad, m.quit = 0, verb == QUIT
 	}
 	m.push(unanswered{verb, tag})
 	return err
@@ -214,10 +222,11 @@ func (m *Machine) BadLine() (tooMany bool) {
 	return m.bad >= m.v.Limits.BadLines
 }
 
-// Reply takes a reply, to the request at the head of the queue or, if lo to
-// hi is a run of numbers, to that many from the head on. An error says that
-// the reply is not one: nothing is unanswered, the numbers are not the ones
-// whose turn it is, or the code does not answer the verb.
+// Reply takes a reply to the request at the head of the queue, with its
+// number twice (0 if it has none), or a 201 to a run of SENDs from the head
+// on, numbered lo to hi. An error says that the reply is not one: nothing is
+// unanswered, the numbers are not the ones whose turn it is, or the code does
+// not answer the verb.
 func (m *Machine) Reply(code Code, lo, hi uint64) error {
 	if m.phase >= Closing || !code.IsReply() {
 		return m.broken(code)
@@ -225,14 +234,17 @@ func (m *Machine) Reply(code Code, lo, hi uint64) error {
 	if code == ReplyUnavailable {
 		return m.Event(code)
 	}
-	count := hi - lo
-	if lo > 0 && count >= uint64(m.n) || m.n == 0 || lo > hi {
+	if lo > hi || hi-lo >= uint64(m.n) {
+		return m.broken(code)
+	}
+	count, run := int(hi-lo)+1, hi > lo
+	if run && (lo == 0 || code != ReplyAccepted) {
 		return m.broken(code)
 	}
 	at := m.head
 	for tag := lo; ; tag++ {
 		u := m.queue[at]
-		if u.tag != tag && !(tag == 0 && u.verb == 0) || !m.v.Answers(u.verb, code) {
+		if u.tag != tag || run && u.verb != SEND || !m.v.Answers(u.verb, code) {
 			return m.broken(code)
 		}
 		if at++; at == len(m.queue) {
@@ -243,7 +255,9 @@ func (m *Machine) Reply(code Code, lo, hi uint64) error {
 		}
 	}
 	if code.Class() != 1 {
-		m.head, m.n = at, m.n-int(count)-1
+		// QUIT may be refused, like any request.
+		m.quit = m.quit && m.queue[m.head].verb != QUIT
+		m.head, m.n = at, m.n-count
 	}
 	m.step(code)
 	return nil
