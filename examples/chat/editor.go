@@ -55,9 +55,11 @@ func newEditor(tty *terminal, users func() []string) *editor {
 	for name, value := range map[string]bool{
 		"cursor-position-probe": false, "prompt-transient": false, "echo-control-characters": false,
 		"enable-bracketed-paste": true, "convert-meta": false, "input-meta": true, "output-meta": true,
+		"menu-complete-display-prefix": true,
 	} {
 		e.shell.Config.Set(name, value)
 	}
+	e.shell.Config.Bind("emacs", "\t", "menu-complete", false)
 	ascii := e.shell.Keymap.Commands()["self-insert"]
 	e.shell.Keymap.Register(map[string]func(){"self-insert": func() { e.insert(ascii) }})
 	e.shell.PasteTransformer = pasted
