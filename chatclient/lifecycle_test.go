@@ -27,6 +27,7 @@ func TestLogout(t *testing.T) {
 			C: SEND n=1 to=A :x
 			S: MESG from=A id=1.1 t=0 :A: taken
 			S: MESG from=A id=1.2 t=0 :A: too late`)
+		synctest.Wait()
 		out := async(func() error { return c.Logout(t.Context()) })
 		again := async(func() error { return c.Logout(t.Context()) })
 		synctest.Wait()

@@ -36,6 +36,7 @@ func TestLogin(t *testing.T) {
 		if c.User() != "B" {
 			t.Errorf("User is %q", c.User())
 		}
+		synctest.Wait()
 		end(c)
 		if len(states) != 2 || states[0].Kind != chatclient.Online || states[0].Resumed ||
 			!strings.HasSuffix(states[0].Text, "\nNo offline messages") || states[1].Kind != chatclient.Closed || states[1].Err != nil {
