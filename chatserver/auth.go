@@ -1,0 +1,155 @@
+package chatserver
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"strconv"
+	"time"
+
+	"github.com/parleyproto/parley/chatproto"
+)
+
+// authState is how far a login of several steps has come.
+type authState struct {
+	user   string // named, the password is still to come
+	origin uint64
+	step   bool
+}
+
+// helo answers HELO: the version, and what the client wants.
+func (c *conn) helo(f *chatproto.Frame) {
+	v, err := chatproto.Negotiate(f.Value("v"), supported...)
+	if err != nil {
+		c.refuse(err.(*chatproto.Error), "")
+		return
+	}
+	c.acks = f.Value("acks") == "1"
+	c.quiet = f.Value("pres") == "0"
+	if beat, ok := f.Uint("beat"); ok && beat > 0 {
+		c.beat = time.Duration(min(beat, uint64(time.Hour/time.Millisecond))) * time.Millisecond
+	}
+	c.reply(chatproto.ReplyGreeting, "",
+		field{"v", strconv.Itoa(v.Number)}, field{"mech", "PLAIN"}, field{"boot", c.srv.boot},
+		field{"t", strconv.FormatInt(time.Now().UnixMilli(), 10)})
+}
+
+// authenticate answers AUTH: one step of a login.
+func (c *conn) authenticate(f *chatproto.Frame) {
+	bad := func(text string) {
+		c.auth = authState{}
+		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: text}, "")
+	}
+	pass, hasPass := f.Get("pass")
+	st := authState{user: f.Value("user")}
+	if mech, ok := f.Get("mech"); ok && string(mech) != "PLAIN" {
+		bad("mech= takes one that the greeting named")
+		return
+	}
+	if c.auth.step && st.user == "" {
+		st = c.auth
+	} else if err := chatproto.CheckName(st.user); err != nil {
+		bad(err.(*chatproto.Error).Text)
+		return
+	} else if origin, ok := f.Get("origin"); ok {
+		if st.origin, ok = chatproto.ParseOrigin(origin); !ok {
+			bad("origin= takes 1 to 16 hexadecimal digits, not all of them 0")
+			return
+		}
+	}
+	if !hasPass {
+		c.auth = st
+		c.auth.step = true
+		c.reply(chatproto.ReplyPassword, "")
+		return
+	}
+	c.auth = authState{}
+	c.checkPassword(st, string(pass))
+}
+
+// checkPassword ends a PLAIN login: refused, locked out, or logged in.
+func (c *conn) checkPassword(st authState, pass string) {
+	s := c.srv
+	key := lockoutKey{st.user, source(c.nc.RemoteAddr())}
+	if left := s.lockouts.locked(key); left > 0 {
+		c.lockedOut(left)
+		return
+	}
+	ok, err := s.Accounts.CheckPassword(s.ctx, st.user, pass)
+	if err != nil {
+		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
+		return
+	}
+	if !ok {
+		left := s.lockouts.failed(key, s.LockoutTries, s.Lockout)
+		c.log().Info("login refused", "account", st.user, "left", left)
+		if left == 0 {
+			c.lockedOut(s.Lockout)
+			return
+		}
+		c.reply(chatproto.ReplyDenied, st.user, field{"left", strconv.Itoa(left)})
+		return
+	}
+	if hook := s.Hooks.AuthorizeLogin; hook != nil {
+		info := c.info()
+		info.User, info.Origin = st.user, st.origin
+		if err := hook(s.ctx, info); err != nil {
+			c.refuse(s.refusal(chatproto.AUTH, err), st.user)
+			return
+		}
+	}
+	s.lockouts.succeeded(key)
+	u, err := s.user(s.ctx, st.user)
+	if err != nil || u == nil {
+		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
+		return
+	}
+	c.login(u, st.origin)
+}
+
+// lockedOut answers a login that is refused for so long.
+func (c *conn) lockedOut(left time.Duration) {
+	seconds := (left + time.Second - 1) / time.Second
+	text := chatproto.Fill(c.version.Sentence(c.verb, chatproto.ReplyLockedOut), "seconds", strconv.Itoa(int(seconds)))
+	c.why = "locked out"
+	c.answer(slot{verb: c.verb, tag: c.tag, code: chatproto.ReplyLockedOut, text: text, fields: []field{{"retry", millis(left)}}})
+}
+
+// welcome answers the last AUTH: logged in, with so much mail waiting.
+func (c *conn) welcome(o *origin, isNew, known bool, high uint64, mail int) {
+	fields := []field{
+		{"user", c.user.name}, {"new", digit(isNew)}, {"known", digit(known)},
+		{"high", strconv.FormatUint(high, 10)}, {"mail", strconv.Itoa(mail)},
+	}
+	if limit := c.srv.Timeout * 2 / 3; c.beat > limit {
+		c.beat = limit
+		fields = append(fields, field{"beat", millis(limit)})
+	}
+	if c.quiet || !c.srv.announces() {
+		fields = append(fields, field{"pres", "0"})
+	}
+	if o.drawn {
+		fields = append(fields, field{"origin", strconv.FormatUint(o.id, 16)})
+	}
+	text := ""
+	if isNew {
+		text = c.version.Sentence(c.verb, chatproto.ReplyWelcome)
+		if mail == 0 {
+			text += "\n" + chatproto.SentenceNoMail
+		}
+	}
+	c.answer(slot{verb: c.verb, tag: c.tag, code: chatproto.ReplyWelcome, text: text, fields: fields})
+}
+
+func digit(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+// randomOrigin draws an origin.
+func randomOrigin() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return max(binary.BigEndian.Uint64(b[:]), 1)
+}

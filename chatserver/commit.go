@@ -1,0 +1,339 @@
+package chatserver
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/parleyproto/parley/chatproto"
+	"github.com/parleyproto/parley/chatserver/store"
+)
+
+// gatherTime is how long a body for somebody who is there may wait for its
+// batch: live chat is acknowledged before it, and never reaches the disk.
+const gatherTime = 5 * time.Millisecond
+
+// A committer gathers what is to be stored, drops what was acknowledged
+// meanwhile, and commits one batch after the other (SPEC section 6).
+type committer struct {
+	srv  *Server
+	wake chan struct{} // capacity 1
+	gone chan struct{} // closed when run has ended
+
+	mu      sync.Mutex
+	open    batch
+	urgent  bool // cut at once
+	stopped bool
+	err     error // of the last commit; nil if it succeeded
+}
+
+// A batch is what one commit writes.
+type batch struct {
+	messages []*message
+	windows  map[*origin]chatproto.Window // as of the origin's last message in the batch
+	acks     []store.Ack
+	rest     store.Batch // blocks, sessions, origins that are registered or forgotten
+	done     []func()    // called when it is stored
+	oldest   time.Time   // when the first message came
+}
+
+func (b *batch) empty() bool {
+	return len(b.messages) == 0 && len(b.acks) == 0 && b.rest.Empty() && len(b.done) == 0
+}
+
+func newCommitter(s *Server) *committer {
+	return &committer{srv: s, wake: make(chan struct{}, 1), gone: make(chan struct{})}
+}
+
+// add takes an accepted message in, with the window that its number was
+// decided in. It is cut at once when nobody could acknowledge it before: a
+// broadcast, which waits for the store anyway, mail to somebody who is not
+// there, and a message that may not leave before the window is stored. The
+// caller holds o.mu, so that the window is that of this message.
+func (k *committer) add(m *message, o *origin) {
+	o.batched.Add(1)
+	urgent := m.isCast() || m.after > o.stored.Load() || !m.to.attached()
+	k.mu.Lock()
+	first := len(k.open.messages) == 0
+	if first {
+		k.open.oldest = time.Now()
+	}
+	k.open.messages = append(k.open.messages, m)
+	if !o.drawn {
+		if k.open.windows == nil {
+			k.open.windows = make(map[*origin]chatproto.Window)
+		}
+		k.open.windows[o] = o.win
+	}
+	wake := first || urgent && !k.urgent
+	k.urgent = k.urgent || urgent
+	k.mu.Unlock()
+	if wake {
+		k.signal()
+	}
+}
+
+func (u *user) attached() bool {
+	u.box.mu.Lock()
+	defer u.box.mu.Unlock()
+	return u.box.conn != nil
+}
+
+// write adds rows of other kinds and calls done when they are stored; done
+// may be nil.
+func (k *committer) write(add func(*store.Batch), done func()) {
+	k.mu.Lock()
+	add(&k.open.rest)
+	if done != nil {
+		k.open.done = append(k.open.done, done)
+	}
+	k.urgent = true
+	k.mu.Unlock()
+	k.signal()
+}
+
+// wait is write, and waits. It reports false if ctx ended before.
+func (k *committer) wait(ctx context.Context, add func(*store.Batch)) bool {
+	stored := make(chan struct{})
+	k.write(add, func() { close(stored) })
+	select {
+	case <-stored:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// acknowledged takes in that u acknowledged messages. What was not cut yet is
+// dropped from its batch by left, the count of mailboxes; what was is deleted
+// when the last mailbox has acknowledged it. That of a broadcast some have
+// acknowledged need not be remembered: told again after a crash, they drop it
+// (each is false). For whoever cannot drop it, it is.
+func (k *committer) acknowledged(acked []*message, u *user, each bool) {
+	k.mu.Lock()
+	before := len(k.open.acks)
+	for _, m := range acked {
+		last := m.left.Add(-1) == 0
+		switch {
+		case last && m.written:
+			k.open.acks = append(k.open.acks, store.Ack{Seq: m.seq})
+		case each && m.written:
+			k.open.acks = append(k.open.acks, store.Ack{Seq: m.seq, User: u.name})
+		case each && m.isCast():
+			m.early = append(m.early, u)
+		}
+	}
+	wake := before == 0 && len(k.open.acks) > 0 && len(k.open.messages) == 0
+	if wake {
+		k.open.oldest = time.Now()
+	}
+	k.mu.Unlock()
+	if wake {
+		k.signal()
+	}
+}
+
+func (k *committer) signal() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run commits until stop.
+func (k *committer) run() {
+	defer close(k.gone)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		k.mu.Lock()
+		wait := time.Hour
+		switch {
+		case k.open.empty():
+			if k.stopped {
+				k.mu.Unlock()
+				return
+			}
+		case k.urgent || k.stopped:
+			wait = 0
+		default:
+			wait = max(gatherTime-time.Since(k.open.oldest), 0)
+		}
+		k.mu.Unlock()
+		if wait == 0 {
+			if !k.commit() {
+				return
+			}
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-k.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// commit cuts the open batch and writes it, again and again if need be. It
+// reports false if it gave up because the server ends.
+func (k *committer) commit() bool {
+	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
+		cut, rows := k.cut()
+		if cut == nil {
+			return true
+		}
+		err := error(nil)
+		if !rows.Empty() {
+			err = k.srv.Store.Commit(context.Background(), rows)
+		}
+		k.mu.Lock()
+		k.err = err
+		stopped := k.stopped
+		k.mu.Unlock()
+		if err == nil {
+			k.committed(cut, rows)
+			return true
+		}
+		k.srv.log.Error("storing failed; nothing is acknowledged until it succeeds", "err", err, "messages", len(rows.Messages))
+		k.putBack(cut)
+		if stopped {
+			return false
+		}
+		select {
+		case <-time.After(delay):
+		case <-k.srv.ctx.Done():
+		}
+	}
+}
+
+// cut closes the open batch and makes the rows of it: bodies that are not
+// acknowledged yet, and the windows of origins that have a body or a
+// broadcast in it. nil means that there was nothing.
+func (k *committer) cut() (*batch, *store.Batch) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.urgent = false
+	if k.open.empty() {
+		return nil, nil
+	}
+	cut := k.open
+	k.open = batch{}
+	rows := &store.Batch{Acks: cut.acks, Origins: cut.rest.Origins, Blocks: cut.rest.Blocks, Sessions: cut.rest.Sessions}
+	keep := make(map[*origin]bool)
+	kept := cut.messages[:0]
+	for _, m := range cut.messages {
+		audience := m.mailboxes()
+		if len(audience) > 0 {
+			m.written = true
+			rows.Messages = append(rows.Messages, m.row(audience))
+		} else if !m.isCast() {
+			m.origin.batched.Add(-1)
+			continue // acknowledged before
+		}
+		kept = append(kept, m)
+		keep[m.origin] = true
+	}
+	clear(cut.messages[len(kept):])
+	cut.messages = kept
+	for o, w := range cut.windows {
+		if keep[o] {
+			rows.Origins = append(rows.Origins, store.Origin{User: o.user.name, Origin: o.id, Window: w, Used: time.Now().UnixMilli()})
+		} else {
+			delete(cut.windows, o)
+		}
+	}
+	return &cut, rows
+}
+
+// mailboxes returns whom the record of m names: nobody when all have
+// acknowledged it.
+func (m *message) mailboxes() []string {
+	if m.left.Load() == 0 {
+		return nil
+	}
+	if m.to != nil {
+		return []string{m.to.name}
+	}
+	names := make([]string, 0, len(m.cast))
+	for _, u := range m.cast {
+		if !slices.Contains(m.early, u) {
+			names = append(names, u.name)
+		}
+	}
+	return names
+}
+
+// row makes the record of m.
+func (m *message) row(audience []string) *store.Message {
+	var f chatproto.Frame
+	text := []byte(nil)
+	line := append([]byte(nil), m.frame[:len(m.frame)-2]...)
+	if err := chatproto.Parse(&f, line); err == nil {
+		text, _ = chatproto.MessageText(m.from.name, f.Description)
+	}
+	return &store.Message{Seq: m.seq, From: m.from.name, ID: m.id, Time: m.at, Cast: m.isCast(), Text: text, Audience: audience}
+}
+
+// committed answers what waited for the batch.
+func (k *committer) committed(cut *batch, rows *store.Batch) {
+	for o, w := range cut.windows {
+		o.windowStored(w.High)
+	}
+	for _, m := range cut.messages {
+		m.settle(settledStored)
+		m.origin.batched.Add(-1)
+	}
+	var last *origin
+	for _, m := range cut.messages {
+		if o := m.origin; o != last {
+			last = o
+			if c := o.conn.Load(); c != nil && c.advanceReplies() {
+				c.flush()
+			}
+		}
+	}
+	for _, done := range cut.done {
+		done()
+	}
+}
+
+// putBack puts a batch whose outcome is unknown before the open one: all of
+// it is written again, and what was acknowledged meanwhile deleted.
+func (k *committer) putBack(cut *batch) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.open.messages = append(cut.messages, k.open.messages...)
+	k.open.acks = append(cut.acks, k.open.acks...)
+	k.open.done = append(cut.done, k.open.done...)
+	k.open.rest.Origins = append(cut.rest.Origins, k.open.rest.Origins...)
+	k.open.rest.Blocks = append(cut.rest.Blocks, k.open.rest.Blocks...)
+	k.open.rest.Sessions = append(cut.rest.Sessions, k.open.rest.Sessions...)
+	if k.open.windows == nil {
+		k.open.windows = cut.windows
+	} else {
+		for o, w := range cut.windows {
+			if _, newer := k.open.windows[o]; !newer {
+				k.open.windows[o] = w
+			}
+		}
+	}
+	k.open.oldest = time.Now()
+	k.urgent = true
+}
+
+// stop ends run when everything is committed, or cannot be, and waits for it.
+func (k *committer) stop() {
+	k.mu.Lock()
+	k.stopped = true
+	k.mu.Unlock()
+	k.signal()
+	<-k.gone
+}
+
+// failure returns why the last commit failed, nil if it did not.
+func (k *committer) failure() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.err
+}

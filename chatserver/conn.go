@@ -1,0 +1,299 @@
+package chatserver
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parleyproto/parley/chatproto"
+)
+
+// A conn is one connection. One goroutine reads it and applies its requests
+// (serve); another writes while there is something to write.
+type conn struct {
+	srv    *Server
+	nc     net.Conn
+	opened time.Time
+
+	// Of the serving goroutine. user, sess, acks and beat are settled by the
+	// login, under mu, before anybody else knows the connection.
+	reader *chatproto.Reader
+	in     chatproto.Frame
+	now    time.Time // when the read that is dealt with came
+	verb   chatproto.Code
+	tag    uint64 // the request's number, 0 if it has none
+	by     sweep
+	auth   authState
+	user   *user
+	sess   *session
+	acks   bool // the client acknowledges deliveries
+	quiet  bool // it wants no presence
+	beat   time.Duration
+	why    string // the connection ended, for OnDisconnect
+
+	taken   int // deliveries acknowledged; of the writer's goroutine if the client does not acknowledge
+	toucher atomic.Pointer[sweep]
+
+	mu         sync.Mutex
+	answered   sync.Cond // on mu: something was answered, written, or ended
+	version    *chatproto.Version
+	machine    *chatproto.Machine
+	slots      []slot
+	out        []byte
+	counted    int // deliveries put into out so far
+	presence   map[string]bool
+	writing    bool
+	shut       bool // the sending side is shut
+	inputEnded bool // the client says nothing more; it is sent answers only
+	dead       string
+	bye        *farewell
+	lastWrite  time.Time
+	live       *time.Timer
+}
+
+// A farewell is how the server wants to end a connection.
+type farewell struct{ why, text string }
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{srv: s, nc: nc, opened: time.Now(), version: chatproto.V1, machine: chatproto.V1.Machine(), reader: chatproto.NewReader(nc)}
+	c.answered.L = &c.mu
+	return c
+}
+
+func (c *conn) log() *slog.Logger {
+	l := c.srv.log.With("remote", c.nc.RemoteAddr().String())
+	if c.user != nil {
+		l = l.With("user", c.user.name)
+	}
+	return l
+}
+
+// info describes the connection to a hook.
+func (c *conn) info() ConnInfo {
+	i := ConnInfo{RemoteAddr: c.nc.RemoteAddr()}
+	if c.sess != nil {
+		i.User, i.Origin = c.user.name, c.sess.origin.id
+	}
+	return i
+}
+
+// serve reads and applies requests until the connection ends.
+func (c *conn) serve() {
+	defer c.finish()
+	if hook := c.srv.Hooks.OnConnect; hook != nil {
+		hook(c.srv.ctx, c.info())
+	}
+	if !c.admitted() {
+		return
+	}
+	for {
+		more := c.reader.Buffered()
+		if !more {
+			c.by.flush()
+		}
+		if !c.mayRead(more) {
+			return
+		}
+		err := c.reader.Next(&c.in)
+		if !more {
+			c.now = time.Now()
+		}
+		var bad *chatproto.Error
+		switch {
+		case err == nil:
+			c.request(&c.in)
+		case errors.As(err, &bad):
+			c.badLine(bad)
+		default:
+			c.readFailed(err)
+			return
+		}
+	}
+}
+
+// admitted refuses cleartext from other machines.
+func (c *conn) admitted() bool {
+	ip := addrOf(c.nc.RemoteAddr())
+	if c.srv.AllowCleartext || !ip.IsValid() || ip.IsLoopback() {
+		return true
+	}
+	c.mu.Lock()
+	c.event(chatproto.ReplyUnavailable, nil, "This server takes cleartext connections from its own machine only")
+	c.mu.Unlock()
+	c.why = "cleartext"
+	return false
+}
+
+// mayRead waits until there is room for what a request causes, sets the
+// deadline of the next read unless a line is at hand, and reports whether to
+// read on.
+func (c *conn) mayRead(buffered bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.dead == "" && c.bye == nil && (len(c.out) >= outboundLimit || len(c.slots) >= c.version.Limits.Unanswered) {
+		c.mu.Unlock()
+		c.by.flush()
+		c.mu.Lock()
+		if c.dead == "" && c.bye == nil && (len(c.out) >= outboundLimit || len(c.slots) >= c.version.Limits.Unanswered) {
+			c.answered.Wait()
+		}
+	}
+	if c.dead != "" || c.bye != nil || c.machine.Phase() >= chatproto.Closing {
+		return false
+	}
+	if !buffered {
+		c.nc.SetReadDeadline(c.deadline())
+	}
+	return true
+}
+
+// deadline is when a client that stays silent from now on has been so for too
+// long.
+func (c *conn) deadline() time.Time {
+	switch {
+	case c.sess == nil:
+		return c.opened.Add(c.srv.LoginTimeout)
+	case c.beat == 0:
+		return time.Now().Add(c.srv.IdleTimeout)
+	}
+	return time.Now().Add(c.srv.Timeout)
+}
+
+// badLine answers a line that was no frame.
+func (c *conn) badLine(e *chatproto.Error) {
+	c.verb, c.tag = 0, 0
+	c.mu.Lock()
+	tooMany := c.machine.BadLine()
+	c.mu.Unlock()
+	c.answer(slot{code: e.Code, text: e.Describe(), fields: []field{{"at", strconv.Itoa(e.At)}}})
+	c.waitAnswered()
+	if tooMany {
+		c.goodbye("protocol", "Too many lines in a row that are no commands")
+	}
+}
+
+// readFailed ends the connection as the error of the read says.
+func (c *conn) readFailed(err error) {
+	c.mu.Lock()
+	bye := c.bye
+	c.mu.Unlock()
+	switch {
+	case bye != nil: // woken to say goodbye
+	case err == io.EOF, err == io.ErrUnexpectedEOF:
+		c.why = "end of input"
+		c.mu.Lock()
+		c.inputEnded = true
+		c.mu.Unlock()
+	case errors.Is(err, chatproto.ErrNoEndOfLine):
+		c.goodbye("protocol", "No end of line within 64 KiB")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		text := "You were silent for too long"
+		if c.sess == nil {
+			text = "Logging in took too long"
+		} else {
+			c.srv.end(c.sess, c, "timeout")
+		}
+		c.goodbye("timeout", text)
+	default:
+		c.die(err.Error())
+	}
+}
+
+// goodbye has the connection end with GBYE, once what was read is answered.
+func (c *conn) goodbye(why, text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bye == nil && c.dead == "" {
+		c.bye = &farewell{why, text}
+		c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+		c.answered.Broadcast()
+	}
+}
+
+// die ends the connection without another word.
+func (c *conn) die(why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.abort(why)
+}
+
+// abort is die for a caller that holds mu.
+func (c *conn) abort(why string) {
+	if c.dead == "" {
+		c.dead = why
+		c.out = nil
+		c.nc.SetDeadline(time.Unix(1, 0)) // wakes reader and writer; finish closes
+		c.answered.Broadcast()
+	}
+}
+
+// waitAnswered waits until everything that was read is answered, so that the
+// answer to a request without a number comes before the next is read.
+func (c *conn) waitAnswered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.slots) > 0 && c.dead == "" {
+		c.mu.Unlock()
+		c.by.flush()
+		c.mu.Lock()
+		if len(c.slots) > 0 && c.dead == "" {
+			c.answered.Wait()
+		}
+	}
+}
+
+// finish ends the connection: it answers what was read, says goodbye, writes
+// what is buffered, reads a little longer so that the client sees the end and
+// not a reset, and lets the session linger.
+func (c *conn) finish() {
+	c.by.flush()
+	if c.sess != nil {
+		c.user.box.detach(c)
+	}
+	c.waitAnswered()
+	c.mu.Lock()
+	if c.bye != nil && c.dead == "" && c.machine.Phase() < chatproto.Closing {
+		c.why = c.bye.why
+		c.event(chatproto.GBYE, []field{{"why", c.bye.why}}, c.bye.text)
+	}
+	c.mu.Unlock()
+	c.flush()
+	c.mu.Lock()
+	for c.writing {
+		c.answered.Wait()
+	}
+	if c.why == "" {
+		c.why = c.dead
+	}
+	drain := c.dead == "" && !c.inputEnded
+	if c.dead == "" {
+		c.dead = "closed"
+	}
+	if c.live != nil {
+		c.live.Stop()
+	}
+	c.machine.EOF()
+	c.mu.Unlock()
+	if drain {
+		c.nc.SetReadDeadline(time.Now().Add(time.Second))
+		io.CopyN(io.Discard, c.nc, int64(c.version.Limits.LineSkip))
+	}
+	c.nc.Close()
+	if c.sess != nil {
+		c.srv.detach(c)
+	}
+	s := c.srv
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.log.Debug("connection ended", "remote", c.nc.RemoteAddr().String(), "why", c.why)
+	if hook := s.Hooks.OnDisconnect; hook != nil {
+		hook(s.ctx, c.info(), c.why)
+	}
+}

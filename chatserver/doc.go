@@ -1,0 +1,39 @@
+// Package chatserver serves the chat protocol of package chatproto: accounts
+// log in, see each other come and go, and send each other messages that are
+// on disk or delivered before they are acknowledged.
+//
+// A [Server] is used like the one of net/http: fill in its fields, call Serve
+// with a listener, end it with Shutdown or Close. Many servers may run in one
+// process; there is no global state, and no output but through Server.Logger.
+//
+// # How a message flows
+//
+// A connection's goroutine (conn.go) reads all frames that one read brought
+// in. Each goes through the phase table (chatproto.Machine) to the one
+// function of its verb (request.go, and one file a concept: auth.go,
+// message.go, presence.go, block.go, consent.go). An accepted message enters
+// the mailboxes of its audience (mailbox.go) and the open batch of the
+// committer (commit.go). A mailbox puts what may leave into its connection's
+// outbound buffer (outbound.go), and when the read is dealt with, every
+// connection that was touched is flushed once. Answers wait in the
+// connection's queue of replies (reply.go) until their message is stored or
+// delivered, and leave in the order of the requests.
+//
+// # Locks
+//
+// In the order in which they are taken; whoever holds one takes only later
+// ones:
+//
+//	user.login      one login or logout of a user at a time
+//	origin.mu       the window of one origin: what is decided
+//	Server.mu       the roster: users, who is online, connections
+//	mailbox.mu      one mailbox; held while messages enter and leave it
+//	consents.mu     all consents
+//	origin.waitMu   mailboxes that wait for an origin's window to be stored
+//	committer.mu    the open batch
+//	conn.mu         one connection: its phase, replies and outbound buffer
+//	lockouts.mu     failed logins
+//
+// None but user.login is held while a callback runs or the store is waited
+// for, none at all while a socket is written.
+package chatserver

@@ -1,0 +1,246 @@
+package chatserver
+
+import (
+	"sync"
+
+	"github.com/parleyproto/parley/chatproto"
+)
+
+// A mailbox holds, first in, first out, what was accepted for one user and
+// not acknowledged by him yet. The front of it may be in flight on the user's
+// connection; nothing overtakes anything.
+type mailbox struct {
+	user *user
+
+	mu       sync.Mutex
+	queue    []*message // queue[head:] waits; the first sent of it are in flight
+	head     int
+	sent     int // in flight on conn
+	sentSize int
+	size     int           // octets of all that waits
+	bySender map[*user]int // how much waits of whom; kept only while somebody could exceed his share
+	conn     *conn         // what delivers; nil while nobody is there
+	stalled  bool          // waits for an origin's window to be stored
+}
+
+func (b *mailbox) len() int { return len(b.queue) - b.head }
+
+// accept takes m in, or refuses it: the sender is blocked, or the mailbox or
+// the sender's share of it is full. It assigns the place of a message to one
+// user in the order of arrival, and delivers it if it may leave.
+func (b *mailbox) accept(s *Server, m *message, by *sweep) *chatproto.Error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.user.blocks(m.from.name) {
+		return chatproto.ErrBlocked
+	}
+	if b.full(s, m) {
+		return chatproto.ErrMailboxFull
+	}
+	if m.seq == 0 {
+		m.seq = s.seq.Add(1)
+	}
+	b.add(m)
+	b.pump(by)
+	return nil
+}
+
+// full reports whether m exceeds the mailbox's quota or its sender's quarter
+// of it.
+func (b *mailbox) full(s *Server, m *message) bool {
+	n := b.len()
+	if n >= s.MailboxMessages || b.size+len(m.frame) > s.MailboxBytes {
+		return true
+	}
+	share := max(s.MailboxMessages/4, 1)
+	if n < share {
+		b.bySender = nil
+		return false
+	}
+	if b.bySender == nil {
+		b.bySender = make(map[*user]int)
+		for _, q := range b.queue[b.head:] {
+			b.bySender[q.from]++
+		}
+	}
+	return b.bySender[m.from] >= share
+}
+
+// add appends m. The caller holds mu, or is the only one to know the server.
+func (b *mailbox) add(m *message) {
+	if b.head > 0 && len(b.queue) == cap(b.queue) {
+		n := copy(b.queue, b.queue[b.head:])
+		clear(b.queue[n:])
+		b.queue, b.head = b.queue[:n], 0
+	}
+	b.queue = append(b.queue, m)
+	b.size += len(m.frame)
+	if b.bySender != nil {
+		b.bySender[m.from]++
+	}
+}
+
+// pump puts what may leave into the outbound buffer of the connection, within
+// the limits of what may be in flight. by, if it is not nil, will flush it. The
+// caller holds mu.
+func (b *mailbox) pump(by *sweep) {
+	c := b.conn
+	if c == nil {
+		return
+	}
+	limits := &chatproto.V1.Limits
+	for b.head+b.sent < len(b.queue) && b.sent < limits.InFlight && b.sentSize < limits.InFlightBytes {
+		m := b.queue[b.head+b.sent]
+		if o := m.origin; o != nil && o.stored.Load() < m.after && b.stall(o, m) {
+			return
+		}
+		if !c.push(m.frame, by) {
+			return
+		}
+		b.sent++
+		b.sentSize += len(m.frame)
+	}
+}
+
+// stall makes b wait for o's window to be stored up to what m follows. It
+// reports false if that happened meanwhile.
+func (b *mailbox) stall(o *origin, m *message) bool {
+	if b.stalled {
+		return true
+	}
+	o.waitMu.Lock()
+	defer o.waitMu.Unlock()
+	if o.stored.Load() >= m.after {
+		return false
+	}
+	b.stalled = true
+	o.waiting = append(o.waiting, b)
+	return true
+}
+
+// windowStored tells the mailboxes that wait for o that its window is stored
+// up to high.
+func (o *origin) windowStored(high uint64) {
+	o.waitMu.Lock()
+	if high > o.stored.Load() {
+		o.stored.Store(high)
+	}
+	waiting := o.waiting
+	o.waiting = nil
+	o.waitMu.Unlock()
+	for _, b := range waiting {
+		b.mu.Lock()
+		b.stalled = false
+		c := b.conn
+		b.pump(nil)
+		b.mu.Unlock()
+		if c != nil {
+			c.flush()
+		}
+	}
+}
+
+// attach makes c the connection that delivers, from the front of the queue
+// on. greet is called before the first delivery with the number of messages
+// that wait.
+func (b *mailbox) attach(c *conn, greet func(waiting int)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.conn, b.sent, b.sentSize = c, 0, 0
+	greet(b.len())
+	b.pump(nil)
+}
+
+// detach takes c off; what was in flight on it will be delivered again.
+func (b *mailbox) detach(c *conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.conn == c {
+		b.conn, b.sent, b.sentSize = nil, 0, 0
+	}
+}
+
+// acknowledge removes the first n messages in flight on c and appends them to
+// buf. It reports false if there are not as many. If c no longer delivers,
+// nothing is applied.
+func (b *mailbox) acknowledge(c *conn, n int, buf []*message, by *sweep) (acked []*message, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.conn != c {
+		return buf, true
+	}
+	if n > b.sent {
+		return buf, false
+	}
+	for i := b.head; i < b.head+n; i++ {
+		m := b.queue[i]
+		b.queue[i] = nil
+		b.size -= len(m.frame)
+		b.sentSize -= len(m.frame)
+		if b.bySender != nil {
+			b.bySender[m.from]--
+		}
+		buf = append(buf, m)
+	}
+	b.head += n
+	b.sent -= n
+	if b.head == len(b.queue) {
+		b.queue, b.head = b.queue[:0], 0
+		if cap(b.queue) > 1024 {
+			b.queue = nil
+		}
+	}
+	b.pump(by)
+	return buf, true
+}
+
+// ackd applies ACKD: count is how many deliveries of this connection were
+// taken in all.
+func (c *conn) ackd(f *chatproto.Frame) {
+	count, ok := f.Uint("count")
+	taken := uint64(c.taken)
+	if !ok || !c.acks || count < taken || count-taken > uint64(chatproto.V1.Limits.InFlight) ||
+		!c.acknowledged(c.user, int(count-taken), &c.by) {
+		c.goodbye("protocol", "ACKD counts what was not delivered")
+		return
+	}
+	c.taken = int(count)
+}
+
+// acknowledged applies n acknowledgements of u on this connection: the
+// messages are delivered, and whoever waits for that is answered.
+func (c *conn) acknowledged(u *user, n int, by *sweep) bool {
+	acked, ok := u.box.acknowledge(c, n, by.acked[:0], by)
+	if !ok {
+		return false
+	}
+	c.srv.commit.acknowledged(acked, u, !c.acks)
+	var last *origin
+	for _, m := range acked {
+		if !m.isCast() && m.settle(settledDelivered) && m.origin != last {
+			if last != nil {
+				last.advance(by)
+			}
+			last = m.origin
+		}
+	}
+	if last != nil {
+		last.advance(by)
+	}
+	if hook := c.srv.Hooks.OnDelivered; hook != nil {
+		by.flush()
+		for _, m := range acked {
+			hook(c.srv.ctx, Delivered{m.id, m.from.name, u.name})
+		}
+	}
+	clear(acked)
+	by.acked = acked[:0]
+	return true
+}
+
+// advance sends the answers that o's client waits for and that are due.
+func (o *origin) advance(by *sweep) {
+	if c := o.conn.Load(); c != nil && c.advanceReplies() {
+		by.touch(c)
+	}
+}

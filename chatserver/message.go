@@ -1,0 +1,302 @@
+package chatserver
+
+import (
+	"sync/atomic"
+
+	"github.com/parleyproto/parley/chatproto"
+	"github.com/parleyproto/parley/chatserver/store"
+)
+
+// How a request that waits for more than its turn was settled.
+const (
+	unsettled uint32 = iota
+	settledStored
+	settledDelivered
+)
+
+// A message is an accepted message on its way: in the mailboxes of its
+// audience, in the committer's batch, and in the answer that its sender waits
+// for.
+type message struct {
+	seq    uint64
+	id     chatproto.ID
+	at     int64 // milliseconds since 1970
+	after  uint64
+	from   *user
+	origin *origin // nil for mail read back from the store
+	to     *user   // the recipient; nil for a broadcast
+	cast   []*user // the audience of a broadcast
+	frame  []byte  // MESG or BCST as it is delivered, shared by all recipients
+
+	left    atomic.Int32  // mailboxes that have not acknowledged it
+	settled atomic.Uint32 // what answers the sender; set once
+
+	written bool    // in a batch that was cut, or in the store; guarded by committer.mu
+	early   []*user // who cannot drop a broadcast told twice, and had it before it was cut; likewise
+}
+
+func (m *message) isCast() bool { return m.to == nil }
+
+// settle says how m was settled, and reports whether this was the first word.
+func (m *message) settle(how uint32) bool {
+	if !m.settled.CompareAndSwap(unsettled, how) {
+		return false
+	}
+	if o := m.origin; o != nil {
+		if p := o.pending.Load(); p != nil {
+			p[m.id.N%chatproto.WindowSize].CompareAndSwap(m, nil)
+		}
+	}
+	return true
+}
+
+// remember keeps m where a duplicate of its request finds it. The caller
+// holds o.mu.
+func (o *origin) remember(m *message) {
+	p := o.pending.Load()
+	if p == nil {
+		p = new([chatproto.WindowSize]atomic.Pointer[message])
+		o.pending.Store(p)
+	}
+	p[m.id.N%chatproto.WindowSize].Store(m)
+}
+
+// waitingAt returns the message that occupies the place of number n, nil if
+// none does.
+func (o *origin) waitingAt(n uint64) *message {
+	if p := o.pending.Load(); p != nil {
+		return p[n%chatproto.WindowSize].Load()
+	}
+	return nil
+}
+
+// send answers SEND: a message to one user.
+func (c *conn) send(f *chatproto.Frame) {
+	to, ok := f.Get("to")
+	if !ok {
+		c.decideRefused(f, &chatproto.Error{Code: chatproto.ReplyBadField, Text: "SEND takes to=USER"}, "")
+		return
+	}
+	target, err := c.srv.user(c.srv.ctx, string(to))
+	if err != nil {
+		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
+		return
+	}
+	if target == nil || target == c.user {
+		c.decideRefused(f, chatproto.ErrNoSuchUser, string(to))
+		return
+	}
+	c.accept(f, target)
+}
+
+// cast answers CAST: a message to everybody online.
+func (c *conn) cast(f *chatproto.Frame) { c.accept(f, nil) }
+
+// accept decides a SEND to target, or a CAST if target is nil.
+func (c *conn) accept(f *chatproto.Frame, target *user) {
+	if !c.withinLimit(f) {
+		c.decideRefused(f, chatproto.ErrTooLong, "")
+		return
+	}
+	if refused := c.authorize(f, target); refused != nil {
+		c.decideRefused(f, refused, name(target))
+		return
+	}
+	o := c.sess.origin
+	o.mu.Lock()
+	if o.conn.Load() != c {
+		o.mu.Unlock()
+		c.die("fenced")
+		return
+	}
+	n, again := c.decided(o, c.tag)
+	if again {
+		o.mu.Unlock()
+		return
+	}
+	m, refused := c.newMessage(o, n, f, target)
+	var skipped int
+	if refused == nil {
+		skipped, refused = c.deliver(m, target)
+	}
+	o.win.Decide(n, refused == nil)
+	if refused != nil || target == nil {
+		o.bar = n
+	}
+	if refused == nil {
+		o.remember(m)
+		c.srv.commit.add(m, o)
+	}
+	o.mu.Unlock()
+	if refused != nil {
+		c.refuse(refused, name(target))
+		return
+	}
+	c.answerWhenSettled(m, skipped)
+	if hook := c.srv.Hooks.OnAccepted; hook != nil {
+		c.by.flush()
+		hook(c.srv.ctx, Accepted{m.id, c.user.name, name(target), m.audience()})
+	}
+}
+
+func (m *message) audience() int {
+	if m.isCast() {
+		return len(m.cast)
+	}
+	return 1
+}
+
+func name(u *user) string {
+	if u == nil {
+		return ""
+	}
+	return u.name
+}
+
+// decided looks a number up. If it was decided before it answers, and reports
+// true; else it returns the number to decide, drawn if the request has none.
+// The caller holds o.mu.
+func (c *conn) decided(o *origin, tag uint64) (n uint64, again bool) {
+	if tag == 0 {
+		return o.win.High + 1, false
+	}
+	switch o.win.Look(tag) {
+	case chatproto.Accepted:
+		if m := o.waitingAt(tag); m != nil && m.id.N == tag {
+			c.answerWhenSettled(m, 0)
+		} else {
+			c.answer(slot{verb: c.verb, tag: tag, code: chatproto.ReplyAccepted})
+		}
+		return 0, true
+	case chatproto.Refused:
+		c.refuse(chatproto.ErrRefusedEarlier, "")
+		return 0, true
+	}
+	if m := o.waitingAt(tag); m != nil && m.settled.Load() == unsettled {
+		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "More than 256 numbers from the lowest unanswered one"}, "")
+		return 0, true
+	}
+	return tag, false
+}
+
+// decideRefused refuses a SEND or CAST for good: its number is decided.
+func (c *conn) decideRefused(f *chatproto.Frame, refused *chatproto.Error, user string) {
+	o := c.sess.origin
+	o.mu.Lock()
+	if o.conn.Load() != c {
+		o.mu.Unlock()
+		c.die("fenced")
+		return
+	}
+	n, again := c.decided(o, c.tag)
+	if !again {
+		o.win.Decide(n, false)
+		o.bar = n
+	}
+	o.mu.Unlock()
+	if !again {
+		c.refuse(refused, user)
+	}
+}
+
+// withinLimit reports whether the text of a message is short enough to go out
+// again behind the name of its sender.
+func (c *conn) withinLimit(f *chatproto.Frame) bool {
+	limit := chatproto.V1.Limits.Text
+	return 2*len(f.Description) <= limit || chatproto.EncodedLen(f.Description) <= limit
+}
+
+// authorize asks the application, unless the number is decided already.
+func (c *conn) authorize(f *chatproto.Frame, target *user) *chatproto.Error {
+	hook := c.srv.Hooks.AuthorizeMessage
+	if hook == nil {
+		return nil
+	}
+	o := c.sess.origin
+	o.mu.Lock()
+	known := c.tag > 0 && o.win.Look(c.tag) != chatproto.Undecided
+	o.mu.Unlock()
+	if known {
+		return nil
+	}
+	c.by.flush()
+	if err := hook(c.srv.ctx, Outgoing{c.user.name, name(target), string(f.Description)}); err != nil {
+		return c.srv.refusal(c.verb, err)
+	}
+	return nil
+}
+
+// newMessage makes the message of request n, with the frame that delivers it.
+func (c *conn) newMessage(o *origin, n uint64, f *chatproto.Frame, target *user) (*message, *chatproto.Error) {
+	m := &message{id: chatproto.ID{Origin: o.id, N: n}, at: c.now.UnixMilli(), from: c.user, origin: o, to: target}
+	if !o.drawn {
+		m.after = o.bar
+	}
+	var err error
+	m.frame, err = encodeMessage(m, f.Description)
+	if err != nil {
+		return nil, &chatproto.Error{Code: chatproto.ReplyInternal, Err: err}
+	}
+	return m, nil
+}
+
+// encodeMessage encodes the frame that delivers m.
+func encodeMessage(m *message, text []byte) ([]byte, error) {
+	verb := chatproto.MESG
+	if m.isCast() {
+		verb = chatproto.BCST
+	}
+	// One allocation a message: what it is delivered and stored as.
+	l := chatproto.Begin(make([]byte, 0, len(text)+len(m.from.name)*2+80), verb)
+	l.Field("from", m.from.name)
+	l.ID("id", m.id)
+	l.Uint("t", uint64(m.at))
+	return l.EndMessage(m.from.name, text)
+}
+
+// deliver puts m into the mailboxes of its audience. A broadcast goes to
+// those who are online and have not blocked its sender, and skips mailboxes
+// that are full.
+func (c *conn) deliver(m *message, target *user) (skipped int, refused *chatproto.Error) {
+	s := c.srv
+	if target != nil {
+		m.left.Store(1)
+		return 0, target.box.accept(s, m, &c.by)
+	}
+	m.seq = s.seq.Add(1)
+	s.roster.mu.RLock()
+	defer s.roster.mu.RUnlock()
+	m.cast = make([]*user, 0, len(s.roster.online))
+	m.left.Store(1) // held until the audience is complete
+	for _, sess := range s.roster.online {
+		u := sess.user
+		if u == c.user || u.blocks(c.user.name) {
+			continue
+		}
+		m.left.Add(1)
+		if u.box.accept(s, m, &c.by) != nil {
+			m.left.Add(-1)
+			skipped++
+			continue
+		}
+		m.cast = append(m.cast, u)
+	}
+	m.left.Add(-1)
+	return skipped, nil
+}
+
+// stored makes a message of one that was read back from the store.
+func (s *Server) stored(sm *store.Message) (*message, error) {
+	m := &message{seq: sm.Seq, id: sm.ID, at: sm.Time, from: s.roster.add(sm.From), written: true}
+	m.settled.Store(settledStored)
+	for _, name := range sm.Audience {
+		m.cast = append(m.cast, s.roster.add(name))
+	}
+	if !sm.Cast && len(m.cast) == 1 {
+		m.to, m.cast = m.cast[0], nil
+	}
+	m.left.Store(int32(m.audience()))
+	var err error
+	m.frame, err = encodeMessage(m, sm.Text)
+	return m, err
+}

@@ -1,0 +1,164 @@
+package chatserver
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/parleyproto/parley/chatproto"
+)
+
+// What may wait in a connection's outbound buffer. Messages beyond it wait in
+// their mailbox, presence is coalesced, and a client that does not read its
+// answers is not read from.
+const (
+	outboundLimit  = 64 << 10
+	presenceQueued = 4 << 10
+)
+
+// buffers are outbound buffers between two bursts: a connection that has
+// nothing to write owns none.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// keptBuffer is the size up to which a buffer goes back to the pool.
+const keptBuffer = 128 << 10
+
+// buffer returns the outbound buffer to append to. The caller holds mu.
+func (c *conn) buffer() []byte {
+	if c.out == nil {
+		c.out = *buffers.Get().(*[]byte)
+	}
+	return c.out
+}
+
+// A sweep is what one goroutine has touched while it dealt with one read:
+// connections whose outbound buffers it filled, to be flushed once each.
+type sweep struct {
+	touched []*conn
+	acked   []*message // scratch
+}
+
+// touch remembers that t's outbound buffer was filled.
+func (w *sweep) touch(t *conn) {
+	if t.toucher.Swap(w) != w {
+		w.touched = append(w.touched, t)
+	}
+}
+
+// flush flushes every connection that was touched.
+func (w *sweep) flush() {
+	for i, t := range w.touched {
+		t.toucher.CompareAndSwap(w, nil)
+		t.flush()
+		w.touched[i] = nil
+	}
+	w.touched = w.touched[:0]
+}
+
+// push puts one counted delivery into the outbound buffer. It reports false
+// if there is no room, or the connection takes no more; by, if it is not nil,
+// will flush it.
+func (c *conn) push(frame []byte, by *sweep) bool {
+	c.mu.Lock()
+	if c.inputEnded || len(c.out) >= outboundLimit || c.machine.Event(verbOf(frame)) != nil {
+		c.mu.Unlock()
+		return false
+	}
+	c.out = append(c.buffer(), frame...)
+	c.counted++
+	c.mu.Unlock()
+	if by != nil {
+		by.touch(c)
+	}
+	return true
+}
+
+func verbOf(frame []byte) chatproto.Code {
+	return chatproto.Code(frame[0])<<24 | chatproto.Code(frame[1])<<16 | chatproto.Code(frame[2])<<8 | chatproto.Code(frame[3])
+}
+
+// notify sends an event that is not counted, and reports whether it could.
+func (c *conn) notify(code chatproto.Code, text string, fields ...field) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.inputEnded && c.event(code, fields, text)
+}
+
+// flush has what is buffered written. A writer's goroutine lives only while
+// there is something to write.
+func (c *conn) flush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.writing && c.dead == "" && (len(c.out) > 0 || c.ending()) {
+		c.writing = true
+		c.srv.running.Add(1)
+		go c.write()
+	}
+}
+
+// ending reports whether the last word is said, and the sending side not yet
+// shut. The caller holds mu.
+func (c *conn) ending() bool {
+	return c.machine.Phase() >= chatproto.Closing && !c.shut
+}
+
+// write writes what is buffered until nothing is left.
+func (c *conn) write() {
+	defer c.srv.running.Done()
+	var by sweep
+	c.mu.Lock()
+	for len(c.out) > 0 && c.dead == "" {
+		out, counted, u := c.out, c.counted, c.user
+		c.out = nil
+		c.lastWrite = time.Now()
+		c.nc.SetWriteDeadline(c.lastWrite.Add(c.srv.Timeout)) // with mu held: abort's deadline is the last one
+		c.mu.Unlock()
+		_, err := c.nc.Write(out)
+		if cap(out) <= keptBuffer {
+			out = out[:0]
+			buffers.Put(&out)
+		}
+		if err == nil && u != nil {
+			c.wrote(u, counted, &by)
+		}
+		c.mu.Lock()
+		if err != nil {
+			c.abort(err.Error())
+		}
+		c.sendPresence()
+		c.answered.Broadcast()
+	}
+	if c.dead == "" && c.ending() {
+		c.shut = true
+		closeWrite(c.nc)
+	}
+	c.writing = false
+	c.answered.Broadcast()
+	c.mu.Unlock()
+}
+
+// wrote tells that the first counted deliveries of the connection were
+// written: to a client that does not acknowledge, that is delivering. Then it
+// refills the buffer from the mailbox.
+func (c *conn) wrote(u *user, counted int, by *sweep) {
+	if !c.acks && counted > c.taken {
+		n := counted - c.taken
+		c.taken = counted
+		c.acknowledged(u, n, by)
+		by.flush()
+		return
+	}
+	b := &u.box
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.conn == c {
+		b.pump(nil)
+	}
+}
+
+// closeWrite shuts the sending side, where the connection can.
+func closeWrite(nc net.Conn) {
+	if half, ok := nc.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
+}

@@ -1,0 +1,98 @@
+package chatserver
+
+import (
+	"github.com/parleyproto/parley/chatproto"
+)
+
+// request takes one frame of the client through the phase table to the
+// function of its verb.
+func (c *conn) request(f *chatproto.Frame) {
+	c.verb, c.tag = f.Code, 0
+	n, hasN := f.Get("n")
+	tag, okN := chatproto.ParseUint(n)
+	if hasN && okN {
+		c.tag = tag
+	}
+	c.mu.Lock()
+	if c.machine.Phase() >= chatproto.Closing {
+		c.mu.Unlock()
+		return
+	}
+	refused := c.machine.Request(c.verb, c.tag)
+	c.mu.Unlock()
+	switch {
+	case refused != nil:
+		c.refuse(refused.(*chatproto.Error), "")
+	case hasN && c.tag == 0:
+		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "n= takes a number from 1"}, "")
+	case c.sess != nil && c.sess.origin.conn.Load() != c:
+		c.die("fenced")
+		return
+	default:
+		c.apply(f)
+	}
+	if c.tag == 0 {
+		c.waitAnswered()
+	}
+}
+
+// apply calls the function of the verb.
+func (c *conn) apply(f *chatproto.Frame) {
+	switch c.verb {
+	case chatproto.SEND:
+		c.send(f)
+	case chatproto.ACKD:
+		c.ackd(f)
+	case chatproto.CAST:
+		c.cast(f)
+	case chatproto.LIVE:
+	case chatproto.HELO:
+		c.helo(f)
+	case chatproto.AUTH:
+		c.authenticate(f)
+	case chatproto.QUIT:
+		c.quit()
+	case chatproto.ONLN:
+		c.online(f)
+	case chatproto.BLOK:
+		c.block(f, true)
+	case chatproto.UBLK:
+		c.block(f, false)
+	case chatproto.LSTN:
+		c.listen(f)
+	case chatproto.ADDR:
+		c.askAddress(f)
+	case chatproto.CNST:
+		c.consent(f)
+	case chatproto.RVKE:
+		c.revoke(f)
+	}
+}
+
+// userField returns the user= of a request, or refuses it.
+func (c *conn) userField(f *chatproto.Frame) (name string, ok bool) {
+	v, ok := f.Get("user")
+	if !ok {
+		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: c.verb.String() + " takes user=USER"}, "")
+	}
+	return string(v), ok
+}
+
+// other returns the account that user= names, or refuses the request: there
+// is none, or it is the client's own.
+func (c *conn) other(f *chatproto.Frame) *user {
+	name, ok := c.userField(f)
+	if !ok {
+		return nil
+	}
+	u, err := c.srv.user(c.srv.ctx, name)
+	if err != nil {
+		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
+		return nil
+	}
+	if u == nil || u == c.user {
+		c.refuse(chatproto.ErrNoSuchUser, name)
+		return nil
+	}
+	return u
+}

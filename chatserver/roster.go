@@ -1,0 +1,230 @@
+package chatserver
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parleyproto/parley/chatproto"
+	"github.com/parleyproto/parley/chatserver/store"
+)
+
+// A roster knows the users and who of them is online. A user is online while
+// he has a session, whether a connection is attached to it or not.
+type roster struct {
+	mu     sync.RWMutex
+	users  map[string]*user
+	online map[string]*session
+}
+
+// A user is an account that the server has met. It stays for the server's
+// life.
+type user struct {
+	name    string
+	login   sync.Mutex // one login or logout at a time
+	box     mailbox
+	blocked atomic.Pointer[map[string]bool] // whom this user blocks; replaced, never changed
+	origins map[uint64]*origin              // guarded by login
+}
+
+// A session is a user's login from one origin. It outlives its connection by
+// the server's timeout.
+type session struct {
+	user   *user
+	origin *origin
+
+	mu     sync.Mutex
+	conn   *conn       // nil while it lingers
+	linger *time.Timer // ends it, while it lingers
+	ended  bool
+	events []event // for the connection to come, while it lingers
+}
+
+// maxLingering bounds the events kept for a lingering session.
+const maxLingering = 64
+
+// An origin is one client instance of a user.
+type origin struct {
+	user  *user
+	id    uint64
+	drawn bool // by the server, for a client that named none: nothing is ever sent again, and no row is kept
+
+	mu   sync.Mutex
+	win  chatproto.Window
+	bar  uint64 // the highest number decided as a refusal or a broadcast in this life of the server
+	used time.Time
+
+	conn   atomic.Pointer[conn] // whom answers go to
+	stored atomic.Uint64        // High of the window as the store has it
+
+	batched atomic.Int32 // messages in a batch that is not stored: the window must stay in memory
+
+	waitMu  sync.Mutex
+	waiting []*mailbox // whose next message waits for stored to grow
+
+	pending atomic.Pointer[[chatproto.WindowSize]atomic.Pointer[message]] // accepted and not yet answered, by number
+}
+
+// user returns an account by name, nil if there is none. It may ask the
+// application's Accounts, so no lock may be held.
+func (s *Server) user(ctx context.Context, name string) (*user, error) {
+	s.roster.mu.RLock()
+	u := s.roster.users[name]
+	s.roster.mu.RUnlock()
+	if u != nil || chatproto.CheckName(name) != nil {
+		return u, nil
+	}
+	exists, err := s.Accounts.Exists(ctx, name)
+	if err != nil || !exists {
+		return nil, err
+	}
+	s.roster.mu.Lock()
+	defer s.roster.mu.Unlock()
+	return s.roster.add(name), nil
+}
+
+// add returns the user of this name, a new one if need be. The caller holds mu.
+func (r *roster) add(name string) *user {
+	if u := r.users[name]; u != nil {
+		return u
+	}
+	if r.users == nil {
+		r.users = make(map[string]*user)
+		r.online = make(map[string]*session)
+	}
+	u := &user{name: name}
+	u.box.user = u
+	r.users[name] = u
+	return u
+}
+
+// session returns the session of a user who is online, else nil.
+func (r *roster) session(name string) *session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.online[name]
+}
+
+func (r *roster) enter(sess *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.online[sess.user.name] = sess
+}
+
+func (r *roster) leave(sess *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.online[sess.user.name] == sess {
+		delete(r.online, sess.user.name)
+	}
+}
+
+// each calls f for every session. f may take the locks below Server.mu, and
+// no callback of the application.
+func (r *roster) each(f func(*session)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, sess := range r.online {
+		f(sess)
+	}
+}
+
+func (r *roster) count() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.online)
+}
+
+// list returns, sorted, at most limit names behind after for which visible
+// holds, and whether there are more.
+func (r *roster) list(after string, limit int, visible func(*user) bool) (names []string, more bool) {
+	r.each(func(sess *session) {
+		if n := sess.user.name; n > after && visible(sess.user) {
+			names = append(names, n)
+		}
+	})
+	slices.Sort(names)
+	if len(names) > limit {
+		return names[:limit], true
+	}
+	return names, false
+}
+
+func (r *roster) stopTimers() {
+	r.each(func(sess *session) {
+		sess.mu.Lock()
+		defer sess.mu.Unlock()
+		if sess.linger != nil {
+			sess.linger.Stop()
+		}
+	})
+}
+
+// blocks reports whether u has blocked the user of this name.
+func (u *user) blocks(name string) bool {
+	b := u.blocked.Load()
+	return b != nil && (*b)[name]
+}
+
+// block changes whom u blocks. The caller holds u.login.
+func (u *user) block(name string, on bool) {
+	next := make(map[string]bool)
+	if old := u.blocked.Load(); old != nil {
+		for k := range *old {
+			next[k] = true
+		}
+	}
+	if on {
+		next[name] = true
+	} else {
+		delete(next, name)
+	}
+	u.blocked.Store(&next)
+}
+
+// load reads the store into an empty server.
+func (s *Server) load() error {
+	st, err := s.Store.Load(context.Background(), func(m *store.Message) error {
+		msg, err := s.stored(m)
+		if err != nil {
+			return err
+		}
+		for _, name := range m.Audience {
+			s.roster.add(name).box.add(msg)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.seq.Store(st.LastSeq)
+	for _, o := range st.Origins {
+		u := s.roster.add(o.User)
+		org := &origin{user: u, id: o.Origin, win: o.Window, used: time.UnixMilli(o.Used)}
+		org.stored.Store(o.Window.High)
+		u.addOrigin(org)
+	}
+	for _, b := range st.Blocks {
+		s.roster.add(b.Owner).block(b.User, true)
+	}
+	for _, k := range st.Sessions {
+		u := s.roster.add(k.User)
+		org := u.origins[k.Origin]
+		if org == nil {
+			org = &origin{user: u, id: k.Origin, drawn: true}
+		}
+		sess := &session{user: u, origin: org}
+		s.roster.online[u.name] = sess
+		sess.linger = time.AfterFunc(s.Timeout, func() { s.end(sess, nil, "timeout") })
+	}
+	return nil
+}
+
+func (u *user) addOrigin(o *origin) {
+	if u.origins == nil {
+		u.origins = make(map[uint64]*origin)
+	}
+	u.origins[o.id] = o
+}
