@@ -23,14 +23,27 @@ func (c *conn) helo(f *chatproto.Frame) {
 		c.refuse(err.(*chatproto.Error), "")
 		return
 	}
-	c.acks = f.Value("acks") == "1"
-	c.quiet = f.Value("pres") == "0"
-	if beat, ok := f.Uint("beat"); ok && beat > 0 {
-		c.beat = time.Duration(min(beat, uint64(time.Hour/time.Millisecond))) * time.Millisecond
+	acks, ok1 := flag(f, "acks", false)
+	pres, ok2 := flag(f, "pres", true)
+	beat, ok3 := f.Uint("beat")
+	if _, has := f.Get("beat"); has && (!ok3 || beat == 0) || !ok1 || !ok2 {
+		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "HELO takes acks= and pres= with 0 or 1, and beat= with milliseconds from 1"}, "")
+		return
 	}
+	c.acks, c.quiet = acks, !pres
+	c.beat = time.Duration(min(beat, uint64(time.Hour/time.Millisecond))) * time.Millisecond
 	c.reply(chatproto.ReplyGreeting, "",
 		field{"v", strconv.Itoa(v.Number)}, field{"mech", "PLAIN"}, field{"boot", c.srv.boot},
 		field{"t", strconv.FormatInt(time.Now().UnixMilli(), 10)})
+}
+
+// flag reads a field that is 0 or 1.
+func flag(f *chatproto.Frame, key string, absent bool) (value, ok bool) {
+	v, has := f.Get(key)
+	if !has {
+		return absent, true
+	}
+	return string(v) == "1", string(v) == "0" || string(v) == "1"
 }
 
 // authenticate answers AUTH: one step of a login.
@@ -45,8 +58,11 @@ func (c *conn) authenticate(f *chatproto.Frame) {
 		bad("mech= takes one that the greeting named")
 		return
 	}
-	if c.auth.step && st.user == "" {
-		st = c.auth
+	if _, named := f.Get("user"); !named {
+		if st = c.auth; !st.step || !hasPass {
+			bad("AUTH takes user=USER, and then pass=PASSWORD")
+			return
+		}
 	} else if err := chatproto.CheckName(st.user); err != nil {
 		bad(err.(*chatproto.Error).Text)
 		return

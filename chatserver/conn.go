@@ -181,10 +181,10 @@ func (c *conn) badLine(e *chatproto.Error) {
 // readFailed ends the connection as the error of the read says.
 func (c *conn) readFailed(err error) {
 	c.mu.Lock()
-	bye := c.bye
+	woken := c.bye != nil || c.dead != ""
 	c.mu.Unlock()
 	switch {
-	case bye != nil: // woken to say goodbye
+	case woken: // to say goodbye, or to say nothing
 	case err == io.EOF, err == io.ErrUnexpectedEOF:
 		c.why = "end of input"
 		c.mu.Lock()

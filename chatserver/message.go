@@ -79,7 +79,7 @@ func (c *conn) send(f *chatproto.Frame) {
 	}
 	target, err := c.srv.user(c.srv.ctx, string(to))
 	if err != nil {
-		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
+		c.decideRefused(f, &chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
 		return
 	}
 	if target == nil || target == c.user {
@@ -119,11 +119,11 @@ func (c *conn) accept(f *chatproto.Frame, target *user) {
 	if refused == nil {
 		skipped, refused = c.deliver(m, target)
 	}
-	o.win.Decide(n, refused == nil)
-	if refused != nil || target == nil {
-		o.bar = n
-	}
+	o.decide(n, refused == nil)
 	if refused == nil {
+		if m.isCast() {
+			o.bar = n
+		}
 		o.remember(m)
 		c.srv.commit.add(m, o)
 	}
@@ -153,30 +153,55 @@ func name(u *user) string {
 	return u.name
 }
 
-// decided looks a number up. If it was decided before it answers, and reports
-// true; else it returns the number to decide, drawn if the request has none.
-// The caller holds o.mu.
+// decided looks a number up. If there is nothing to decide any more it
+// answers, and reports true; else it returns the number to decide, drawn if
+// the request has none. The caller holds o.mu.
 func (c *conn) decided(o *origin, tag uint64) (n uint64, again bool) {
-	if tag == 0 {
+	numbered := tag > 0
+	if !o.used || o.numbered == numbered {
+		o.used, o.numbered = true, numbered
+	} else {
+		c.refuseNumber(o, tag, "In one session either all messages carry n= or none")
+		return 0, true
+	}
+	if !numbered {
 		return o.win.High + 1, false
 	}
+	m := o.waitingAt(tag)
 	switch o.win.Look(tag) {
 	case chatproto.Accepted:
-		if m := o.waitingAt(tag); m != nil && m.id.N == tag {
+		if m != nil && m.id.N == tag {
 			c.answerWhenSettled(m, 0)
 		} else {
-			c.answer(slot{verb: c.verb, tag: tag, code: chatproto.ReplyAccepted})
+			c.answer(slot{verb: c.verb, tag: tag, code: chatproto.ReplyAccepted, fields: []field{{"how", "stored"}}})
 		}
 		return 0, true
 	case chatproto.Refused:
 		c.refuse(chatproto.ErrRefusedEarlier, "")
 		return 0, true
 	}
-	if m := o.waitingAt(tag); m != nil && m.settled.Load() == unsettled {
-		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "More than 256 numbers from the lowest unanswered one"}, "")
+	if m != nil && m.settled.Load() == unsettled {
+		c.refuseNumber(o, tag, "More than 256 numbers from the lowest unanswered one")
 		return 0, true
 	}
 	return tag, false
+}
+
+// refuseNumber refuses a request for its number, which is decided with it.
+// The caller holds o.mu.
+func (c *conn) refuseNumber(o *origin, n uint64, text string) {
+	if n > o.win.High {
+		o.decide(n, false)
+	}
+	c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: text}, "")
+}
+
+// decide writes a decision down. The caller holds o.mu.
+func (o *origin) decide(n uint64, accepted bool) {
+	o.win.Decide(n, accepted)
+	if !accepted {
+		o.bar = n
+	}
 }
 
 // decideRefused refuses a SEND or CAST for good: its number is decided.
@@ -190,8 +215,7 @@ func (c *conn) decideRefused(f *chatproto.Frame, refused *chatproto.Error, user 
 	}
 	n, again := c.decided(o, c.tag)
 	if !again {
-		o.win.Decide(n, false)
-		o.bar = n
+		o.decide(n, false)
 	}
 	o.mu.Unlock()
 	if !again {

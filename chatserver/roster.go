@@ -51,10 +51,11 @@ type origin struct {
 	id    uint64
 	drawn bool // by the server, for a client that named none: nothing is ever sent again, and no row is kept
 
-	mu   sync.Mutex
-	win  chatproto.Window
-	bar  uint64 // the highest number decided as a refusal or a broadcast in this life of the server
-	used time.Time
+	mu             sync.Mutex
+	win            chatproto.Window
+	bar            uint64    // the highest number decided as a refusal or a broadcast in this life of the server
+	used, numbered bool      // some message was decided in this life of the server, and whether with a number of the client's
+	last           time.Time // when a connection last came or went
 
 	conn   atomic.Pointer[conn] // whom answers go to
 	stored atomic.Uint64        // High of the window as the store has it
@@ -202,7 +203,7 @@ func (s *Server) load() error {
 	s.seq.Store(st.LastSeq)
 	for _, o := range st.Origins {
 		u := s.roster.add(o.User)
-		org := &origin{user: u, id: o.Origin, win: o.Window, used: time.UnixMilli(o.Used)}
+		org := &origin{user: u, id: o.Origin, win: o.Window, last: time.UnixMilli(o.Used)}
 		org.stored.Store(o.Window.High)
 		u.addOrigin(org)
 	}

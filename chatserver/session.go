@@ -69,12 +69,12 @@ func (c *conn) register(u *user, id uint64) (o *origin, known, ok bool) {
 		}, nil)
 		return o, true, true
 	}
-	o = &origin{user: u, id: id, used: time.Now()}
+	o = &origin{user: u, id: id, last: time.Now()}
 	forget := u.evict(c.version.Limits.Origins - 1)
 	u.addOrigin(o)
 	ok = s.commit.wait(s.ctx, func(b *store.Batch) {
 		b.Origins = append(b.Origins, forget...)
-		b.Origins = append(b.Origins, store.Origin{User: u.name, Origin: id, Used: o.used.UnixMilli()})
+		b.Origins = append(b.Origins, store.Origin{User: u.name, Origin: id, Used: o.last.UnixMilli()})
 		b.Sessions = append(b.Sessions, store.Session{User: u.name, Origin: id})
 	})
 	return o, false, ok
@@ -87,11 +87,11 @@ func (u *user) evict(room int) (forgotten []store.Origin) {
 	for {
 		var oldest *origin
 		for _, o := range u.origins {
-			if o.conn.Load() == nil && o.batched.Load() == 0 && (oldest == nil || o.used.Before(oldest.used)) {
+			if o.conn.Load() == nil && o.batched.Load() == 0 && (oldest == nil || o.last.Before(oldest.last)) {
 				oldest = o
 			}
 		}
-		if oldest == nil || len(u.origins) <= room && time.Since(oldest.used) < forgetOrigin {
+		if oldest == nil || len(u.origins) <= room && time.Since(oldest.last) < forgetOrigin {
 			return forgotten
 		}
 		delete(u.origins, oldest.id)
@@ -105,7 +105,7 @@ func (c *conn) attach(sess *session, known, isNew bool) {
 	u, o := sess.user, sess.origin
 	o.mu.Lock()
 	old := o.conn.Swap(c)
-	o.used = time.Now()
+	o.last = time.Now()
 	high := o.win.High
 	o.mu.Unlock()
 	if old != nil {
@@ -172,7 +172,7 @@ func (s *Server) detach(c *conn) {
 	sess, o := c.sess, c.sess.origin
 	o.mu.Lock()
 	o.conn.CompareAndSwap(c, nil)
-	o.used = time.Now()
+	o.last = time.Now()
 	o.mu.Unlock()
 	sess.mu.Lock()
 	defer sess.mu.Unlock()
@@ -244,7 +244,7 @@ func (c *conn) startHeartbeat() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	every := c.srv.Heartbeat
+	every := min(c.srv.Heartbeat, max(c.beat, time.Second))
 	c.live = time.AfterFunc(every, func() {
 		c.mu.Lock()
 		if c.dead != "" {
