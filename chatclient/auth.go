@@ -51,8 +51,8 @@ func (p *plain) done([]byte) error           { return nil }
 
 var errUnexpectedStep = errors.New("chatclient: the server asks for a step that the login does not have")
 
-// authenticate runs one login. A refusal is a *chatproto.Error, perhaps
-// wrapped in a laterError.
+// authenticate runs one login. If the server refused it the error is a
+// *refusal.
 func (cn *conn) authenticate(user, password string, origin uint64) (*welcome, error) {
 	mech, err := chooseMechanism(cn.mechs, password)
 	if err != nil {

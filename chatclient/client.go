@@ -29,7 +29,8 @@ type Client struct {
 
 	// Of the goroutine that logs in: the caller of Dial, then keepUp.
 	user, password string
-	refused        *chatproto.Error // the last refusal of the password
+	ready          bool             // they need not be asked for
+	refused        *chatproto.Error // the last refusal of them
 	boot           string           // of the server of the last login
 
 	mu       sync.Mutex
@@ -58,9 +59,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{cfg: cfg, done: make(chan struct{}), user: cfg.User, password: cfg.Password}
-	if c.user == "" {
-		c.password = ""
-	}
+	c.ready = c.user != "" && c.password != ""
 	c.trace.fn = cfg.Trace
 	c.life, c.die = context.WithCancel(context.WithoutCancel(ctx))
 	c.box.origin = newOrigin()
@@ -70,7 +69,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		c.die()
 		c.peers.shut()
-		return nil, withoutRetry(err)
+		return nil, plainly(err)
 	}
 	go c.events.run(c.life)
 	go c.run(cn)

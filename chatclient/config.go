@@ -28,9 +28,9 @@ type Config struct {
 	User, Password string
 
 	// Credentials is asked for a user and a password when User or Password is
-	// empty, with refused nil, and again when the server refused them, with
-	// its refusal (code 535 and its sentence). An error of its own ends Dial
-	// with that error.
+	// empty, with refused nil, and again when the server refused them and
+	// others may help, with its refusal (code 535 and its sentence). An error
+	// of its own ends Dial with that error.
 	//
 	// It runs on the goroutine that called Dial, after the server's greeting
 	// and before Dial returns, never during a later reconnect. It may block:
@@ -62,9 +62,10 @@ type Config struct {
 
 	// PeerListen is the address on which this client listens for private
 	// chats, with a port of 1024 or above; "" is ":0", any port ("127.0.0.1:0"
-	// or "[::1]:0" if the server is on this machine). "off" does not listen,
-	// and neither does a client without OnPrivate: Consent then is refused by
-	// the server.
+	// or "[::1]:0" if the server is on this machine). "off" does not listen;
+	// neither does a client without OnPrivate, nor one whose server is on
+	// another machine without AllowCleartext, since private lines are not
+	// encrypted. The server then refuses Consent.
 	PeerListen string
 
 	// Logger gets what an operator may want to know: lost connections, errors

@@ -18,15 +18,14 @@ type peers struct {
 	c       *Client
 	workers sync.WaitGroup // the listener's goroutine and those of lines
 
-	mu         sync.Mutex
-	armed      map[string]time.Time // who may open a line to us, and until when
-	grants     map[string]*grant    // whom we may write to
-	dialled    map[string]*dialledLine
-	accepted   map[*acceptedLine]struct{}
-	ln         net.Listener
-	local      bool // the server is on this machine
-	registered bool // the server was told of the listener
-	closed     bool
+	mu       sync.Mutex
+	armed    map[string]time.Time // who may open a line to us, and until when
+	grants   map[string]*grant    // whom we may write to
+	dialled  map[string]*dialledLine
+	accepted map[*acceptedLine]struct{}
+	ln       net.Listener
+	local    bool // the server is on this machine
+	closed   bool
 }
 
 // A grant is the address of a user who consented. When it ended because they
@@ -60,8 +59,8 @@ func (c *Client) Consent(ctx context.Context, user string) error {
 	// The user may dial before the answer is here, so they are armed first.
 	before := c.peers.arm(user)
 	_, err := c.ofUser(ctx, chatproto.CNST, user)
-	if _, refused := err.(*chatproto.Error); refused && !before {
-		c.peers.disarm(user)
+	if _, refused := err.(*chatproto.Error); refused {
+		c.peers.rearm(user, before)
 	}
 	return err
 }
@@ -74,17 +73,29 @@ func (c *Client) Revoke(ctx context.Context, user string) error {
 	return err
 }
 
-// arm lets user open a line. It reports whether they could before.
-func (p *peers) arm(user string) (before bool) {
+// arm lets user open a line, and returns until when they could before.
+func (p *peers) arm(user string) (before time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
-	before = now.Before(p.armed[user])
-	if len(p.armed) >= maxPairs {
+	before, known := p.armed[user]
+	if !known && len(p.armed) >= maxPairs {
 		evict(p.armed, func(until time.Time) time.Time { return until })
 	}
-	p.armed[user] = now.Add(chatproto.ConsentGrantTTL)
+	p.armed[user] = time.Now().Add(chatproto.ConsentGrantTTL)
 	return before
+}
+
+// rearm takes an arm back that the server refused: it changed nothing.
+func (p *peers) rearm(user string, until time.Time) {
+	if !time.Now().Before(until) {
+		p.disarm(user)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, armed := p.armed[user]; armed {
+		p.armed[user] = until
+	}
 }
 
 // disarm takes that back, and closes the line if there is one.
@@ -212,7 +223,7 @@ func (cn *conn) revoked(f *chatproto.Frame) error {
 	}
 	r := Revocation{User: user, Owner: owner, Why: f.Value("why"), Text: string(f.Description)}
 	if owner == user {
-		cn.c.peers.ungrant(user, r.Why == "gone" || r.Why == "expired")
+		cn.c.peers.ungrant(user, r.Why != "revoked" && r.Why != "blocked")
 	} else {
 		cn.c.peers.disarm(user)
 	}

@@ -26,7 +26,7 @@ type welcome struct {
 	high  uint64 // the highest number that it decided
 	mail  int
 	text  string
-	moved bool // the server is not the one of the last login, or was restarted
+	reset bool // the server was restarted since the last login
 }
 
 // login dials until it is logged in, which is once unless Credentials took so
@@ -105,46 +105,50 @@ func (c *Client) handshake(ctx context.Context, cn *conn, first bool) (w *welcom
 	if err := cn.hello(c.cfg.DeclinePresence); err != nil {
 		return nil, false, err
 	}
-	asked := false
-	for {
-		if c.password == "" {
-			if !first || c.cfg.Credentials == nil {
-				return nil, false, c.refused
-			}
+	for asked := false; ; {
+		if !c.ready {
 			if err := c.ask(ctx); err != nil {
 				return nil, false, err
 			}
 			asked = true
 		}
 		w, err := cn.authenticate(c.user, c.password, c.box.origin)
-		var refusal *chatproto.Error
-		switch {
-		case err == nil:
-			w.moved = c.boot != cn.boot
+		if err == nil {
+			w.reset = c.boot != cn.boot
 			c.boot = cn.boot
 			return w, false, nil
-		case errors.As(err, &refusal) && refusal.Code == chatproto.ReplyDenied:
-			c.refused, c.password = refusal, ""
-		default:
-			return nil, asked && refusal == nil && !final(err), err
 		}
+		var r *refusal
+		if !errors.As(err, &r) {
+			return nil, asked && !final(err), err
+		}
+		if !r.again || !first || c.cfg.Credentials == nil {
+			return nil, false, err
+		}
+		c.ready, c.refused = false, r.reply
 	}
 }
 
-// ask asks Credentials.
+// maxBadNames is how often Credentials may return what is no name.
+const maxBadNames = 3
+
+// ask asks Credentials. A name that no account can have is refused here, as
+// the server would refuse a wrong one.
 func (c *Client) ask(ctx context.Context) error {
-	user, password, err := c.cfg.Credentials(ctx, c.refused)
-	if err != nil {
-		return err
+	for tries := 1; ; tries++ {
+		user, password, err := c.cfg.Credentials(ctx, c.refused)
+		if err != nil {
+			return err
+		}
+		if err = chatproto.CheckName(user); err == nil {
+			c.user, c.password, c.ready = user, password, true
+			return nil
+		}
+		if tries == maxBadNames {
+			return err
+		}
+		c.refused = &chatproto.Error{Code: chatproto.ReplyDenied, Text: asRefusal(err).Text}
 	}
-	if err := chatproto.CheckName(user); err != nil {
-		return err
-	}
-	c.user, c.password = user, password
-	if password == "" {
-		return &chatproto.Error{Code: chatproto.ReplyBadField, Text: "The password is empty"}
-	}
-	return nil
 }
 
 // hello agrees on the version.
@@ -210,20 +214,21 @@ func (cn *conn) ask(verb chatproto.Code, line []byte, f *chatproto.Frame) error 
 	}
 }
 
-// refusalOf makes an error of a reply, with the time that the server asks to
-// wait, if it says one.
+// A refusal is a reply that refuses a login, with what it says besides.
+type refusal struct {
+	reply *chatproto.Error
+	retry time.Duration // when to try again; 0 if it does not say
+	again bool          // another password may help
+}
+
+func (r *refusal) Error() string { return r.reply.Error() }
+func (r *refusal) Unwrap() error { return r.reply }
+
 func refusalOf(f *chatproto.Frame) error {
-	err := &chatproto.Error{Code: f.Code, Text: string(f.Description)}
-	if retry := millis(f, "retry"); retry > 0 {
-		return &laterError{err, retry}
+	_, left := f.Get("left")
+	return &refusal{
+		reply: &chatproto.Error{Code: f.Code, Text: string(f.Description)},
+		retry: millis(f, "retry"),
+		again: f.Code == chatproto.ReplyDenied && left,
 	}
-	return err
 }
-
-// A laterError is a refusal that says when to try again.
-type laterError struct {
-	error
-	retry time.Duration
-}
-
-func (e *laterError) Unwrap() error { return e.error }

@@ -97,6 +97,54 @@ func TestLockedOut(t *testing.T) {
 	})
 }
 
+// A person may type what no account can have; and a server may say that no
+// other password helps.
+func TestOddCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		cfg := s.config()
+		cfg.Password = ""
+		typed := [][2]string{{"", ""}, {"a b", "x"}, {"google", ""}, {"google", "x"}, {"unreached", "x"}}
+		var refusals []string
+		cfg.Credentials = func(_ context.Context, refused *chatproto.Error) (string, string, error) {
+			if refused != nil {
+				refusals = append(refusals, refused.Code.String())
+			}
+			one := typed[0]
+			typed = typed[1:]
+			return one[0], one[1], nil
+		}
+		d := dial(t, cfg)
+		s.link().play(`
+			C: HELO v=1 acks=1 beat=30000
+			S: 220 v=1
+			C: AUTH mech=PLAIN user=google pass= origin=*
+			S: 535 left=2 :Invalid Password. Please try again
+			C: AUTH mech=PLAIN user=google pass=x origin=*
+			S: 535 :Not you
+			C: <close>`)
+		err, ok := (<-d).err.(*chatproto.Error)
+		if !ok || err.Text != "Not you" || strings.Join(refusals, " ") != "535 535 535" {
+			t.Errorf("got %v after %q", err, refusals)
+		}
+
+		typed = [][2]string{{"", ""}, {"", ""}, {"", ""}, {"unreached", "x"}}
+		d = dial(t, cfg)
+		s.link().play("C: HELO v=1 acks=1 beat=30000\nS: 220 v=1\nC: <close>")
+		if err := (<-d).err; !errors.Is(err, chatproto.ErrBadField) {
+			t.Errorf("got %v", err)
+		}
+		cfg.Credentials = func(context.Context, *chatproto.Error) (string, string, error) {
+			return "", "", context.Canceled
+		}
+		d = dial(t, cfg)
+		s.link().play("C: HELO v=1 acks=1 beat=30000\nS: 220 v=1\nC: <close>")
+		if err := (<-d).err; err != context.Canceled {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 // Who types slowly finds the connection dead; the client dials again and
 // does not ask again.
 func TestSlowTyping(t *testing.T) {

@@ -312,6 +312,9 @@ func (p *peers) allowed(addr netip.AddrPort) error {
 	local := p.local
 	p.mu.Unlock()
 	near := ip.IsLoopback() || ip.IsLinkLocalUnicast()
+	if !ip.IsLoopback() && !p.c.cfg.AllowCleartext {
+		return fmt.Errorf("%w: %w", ErrPeerGone, ErrCleartext)
+	}
 	if near && !local || ip.IsUnspecified() || ip.IsMulticast() || addr.Port() < minPeerPort {
 		return fmt.Errorf("%w: will not connect to %v, which is not an address of another user", ErrPeerGone, addr)
 	}

@@ -49,6 +49,9 @@ func (p *peers) listen(server net.Conn) error {
 	if p.closed || p.ln != nil || cfg.PeerListen == peerListenOff || cfg.Callbacks.OnPrivate == nil {
 		return nil
 	}
+	if !p.local && !cfg.AllowCleartext {
+		return nil // a line would show its text on the network (SPEC section 9.6)
+	}
 	addr := cfg.PeerListen
 	if addr == "" {
 		addr = ":0"
@@ -60,33 +63,21 @@ func (p *peers) listen(server net.Conn) error {
 	if err != nil {
 		return err
 	}
-	p.ln, p.registered = ln, false
+	p.ln = ln
 	p.workers.Go(func() { p.accept(ln) })
 	return nil
 }
 
-// port returns where we listen, 0 if nowhere, and whether the server was not
-// told yet; it counts as told from now on.
-func (p *peers) port() (port int, isNew bool) {
+// port returns where we listen, 0 if nowhere.
+func (p *peers) port() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ln == nil {
-		return 0, false
+		return 0
 	}
-	_, s, err := net.SplitHostPort(p.ln.Addr().String())
-	if err != nil {
-		return 0, false
-	}
-	port, _ = strconv.Atoi(s)
-	isNew = !p.registered
-	p.registered = true
-	return port, isNew
-}
-
-func (p *peers) notRegistered() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.registered = false
+	_, s, _ := net.SplitHostPort(p.ln.Addr().String())
+	port, _ := strconv.Atoi(s)
+	return port
 }
 
 // stopListening closes the listener; a later login opens another.
@@ -259,6 +250,10 @@ func (p *peers) take(l *acceptedLine, from string, f *chatproto.Frame) bool {
 	text, ok2 := chatproto.MessageText(from, f.Description)
 	if !ok || n == 0 || !ok2 {
 		l.refuse(&chatproto.Error{Code: chatproto.ReplyBadField})
+		return false
+	}
+	if err := chatproto.CheckText(string(text)); err != nil {
+		l.refuse(err)
 		return false
 	}
 	if !p.mayWrite(l) {

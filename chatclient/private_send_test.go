@@ -114,6 +114,7 @@ func TestPrivateNoConsent(t *testing.T) {
 	}{
 		{"gone", "S: RVKD user=C owner=C why=gone", chatclient.ErrPeerGone},
 		{"expired", "S: RVKD user=C owner=C why=expired", chatclient.ErrPeerGone},
+		{"a later reason", "S: RVKD user=C owner=C why=moved", chatclient.ErrPeerGone},
 		{"revoked", "S: RVKD user=C owner=C why=revoked", chatclient.ErrNoConsent},
 		{"blocked", "S: RVKD user=C owner=C why=blocked", chatclient.ErrNoConsent},
 		{"granted again", `

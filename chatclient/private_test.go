@@ -92,6 +92,7 @@ func TestPrivateStrangers(t *testing.T) {
 			"S: MESG n=1 :A: x\nC: 501 :PEER v=1 from= to= comes first\nC: <close>",
 			"S: PEER v=1 from=A to=B\nC: 220 v=1\nS: MESG n=1 :C: forged\nC: 501 :*\nC: <close>",
 			"S: PEER v=1 from=A to=B\nC: 220 v=1\nS: SEND n=1 to=C :x\nC: 503 :Not allowed now\nC: <close>",
+			"S: PEER v=1 from=A to=B\nC: 220 v=1\nS: MESG n=1 :A: " + strings.Repeat("x", 7169) + "\nC: 552 :The message is too long: expected a text of 7168 octets at most\nC: <close>",
 			"C+5s: <close>",
 			"S: PEER v=1 from=A to=B\nC: 220 v=1\nC+90s: <close>",
 		} {
@@ -184,6 +185,14 @@ func TestConsentRefused(t *testing.T) {
 			t.Error(err)
 		}
 		n.link(t, 28403).play("S: PEER v=1 from=A to=B\nC: 553 :No consent to a private chat\nC: <close>")
+
+		consent(t, c, l, 3, "A") // nor does it take anything from who was
+		done = async(func() error { return c.Consent(t.Context(), "A") })
+		l.play("C: CNST n=4 user=A\nS: 429 n=4")
+		if err := <-done; !errors.Is(err, chatproto.ErrSlowDown) {
+			t.Error(err)
+		}
+		n.link(t, 28403).play("S: PEER v=1 from=A to=B\nC: 220 v=1")
 	})
 }
 
@@ -205,10 +214,10 @@ func TestListenerLingers(t *testing.T) {
 		l = s.link()
 		l.play(resumed + "C: LSTN n=3 port=28404\nS: 200 n=3")
 		n.link(t, 28404).nc.Close()
+		consent(t, c, l, 4, "A")
 		l.play("S: <close>") // a short break of the same session changes nothing
-		l = s.link()
-		l.play(resumed)
-		l.silent(time.Second)
+		s.link().play(resumed + "C: LSTN n=5 port=28404\nS: 200 n=5")
+		n.link(t, 28404).play("S: PEER v=1 from=A to=B\nC: 220 v=1")
 	})
 }
 
@@ -216,15 +225,17 @@ func TestListenerLingers(t *testing.T) {
 func TestListenerRegisteredAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, n := newServer(t), newPeerNet()
-		_, l, _ := owner(t, s, n)
+		c, l, _ := owner(t, s, n)
+		consent(t, c, l, 2, "A")
 		l.play("S: <close>")
 		l = s.link()
 		l.play(strings.ReplaceAll(resumed, "boot=9c", "boot=9d") + `
-			C: LSTN n=2 port=28403
+			C: LSTN n=3 port=28403
 			S: <close>`)
 		s.link().play(strings.ReplaceAll(resumed, "boot=9c", "boot=9d") + `
-			C: LSTN n=3 port=28403
-			S: 200 n=3`)
+			C: LSTN n=4 port=28403
+			S: 200 n=4`)
+		n.link(t, 28403).play("S: PEER v=1 from=A to=B\nC: 553 :No consent to a private chat\nC: <close>")
 	})
 }
 
@@ -234,9 +245,12 @@ func TestNoListener(t *testing.T) {
 		s, n := newServer(t), newPeerNet()
 		cfg := s.config()
 		n.use(&cfg)
+		c, l := s.login(cfg)
+		l.silent(time.Second)
+		end(c)
 		cfg.PeerListen = "off"
 		cfg.Callbacks.OnPrivate = func(context.Context, chatclient.PrivateMessage) error { return nil }
-		c, l := s.login(cfg)
+		c, l = s.login(cfg)
 		l.silent(time.Second)
 		end(c)
 		if n.ports != 0 {

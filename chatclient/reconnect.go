@@ -16,7 +16,7 @@ const lockedOutFor = time.Minute
 
 // run keeps the client up until it ends, and cleans up behind it.
 func (c *Client) run(cn *conn) {
-	err := withoutRetry(c.keepUp(cn))
+	err := plainly(c.keepUp(cn))
 	c.mu.Lock()
 	if c.stopping {
 		err = nil
@@ -57,7 +57,7 @@ func (c *Client) keepUp(cn *conn) error {
 			}
 			wait := c.backoff(attempt, err)
 			attempt++
-			c.tell(State{Kind: Waiting, Text: farewell(err), Err: withoutRetry(err), Retry: wait})
+			c.tell(State{Kind: Waiting, Text: farewell(err), Err: plainly(err), Retry: wait})
 			if !sleep(c.life, wait) {
 				return nil
 			}
@@ -88,33 +88,34 @@ func (c *Client) backoff(attempt int, err error) time.Duration {
 
 func retryAfter(err error) time.Duration {
 	var bye *GoodbyeError
-	var later *laterError
+	var r *refusal
 	switch {
 	case errors.As(err, &bye):
 		return bye.Retry
-	case errors.As(err, &later):
-		return later.retry
-	case errors.Is(err, chatproto.ErrLockedOut):
+	case errors.As(err, &r) && r.retry == 0 && r.reply.Code == chatproto.ReplyLockedOut:
 		return lockedOutFor
+	case errors.As(err, &r):
+		return r.retry
 	}
 	return 0
 }
 
-func withoutRetry(err error) error {
-	if later, ok := err.(*laterError); ok {
-		return later.error
+// plainly returns err as the application shall see it.
+func plainly(err error) error {
+	if r, ok := err.(*refusal); ok {
+		return r.reply
 	}
 	return err
 }
 
 func farewell(err error) string {
 	var bye *GoodbyeError
-	var refusal *chatproto.Error
+	var r *refusal
 	switch {
 	case errors.As(err, &bye):
 		return bye.Text
-	case errors.As(err, &refusal):
-		return refusal.Text
+	case errors.As(err, &r):
+		return r.reply.Text
 	}
 	return ""
 }
@@ -124,17 +125,15 @@ func farewell(err error) string {
 // time: the same password will be refused again.
 func final(err error) bool {
 	var bye *GoodbyeError
-	var refusal *chatproto.Error
+	var r *refusal
 	switch {
 	case errors.As(err, &bye):
 		return bye.final()
-	case errors.Is(err, ErrCleartext), errors.Is(err, errNoMechanism):
-		return true
-	case errors.As(err, &refusal):
-		// A line that was no frame is the connection's fault.
-		return refusal.Code.Class() == 5 && refusal.Err == nil
+	case errors.As(err, &r):
+		return r.reply.Code.Class() != 4
 	}
-	return false
+	return errors.Is(err, ErrCleartext) || errors.Is(err, errNoMechanism) || errors.Is(err, errUnexpectedStep) ||
+		errors.Is(err, chatproto.ErrNoVersion)
 }
 
 // comeOnline logs in and makes the connection the client's. A server that
@@ -188,7 +187,7 @@ func (cn *conn) leave() {
 // online makes cn the client's connection: what was unanswered goes out
 // first, then what waited.
 func (c *Client) online(cn *conn, w *welcome) error {
-	if w.fresh {
+	if w.fresh || w.reset {
 		c.peers.sessionEnded()
 	}
 	c.events.purge()
@@ -204,7 +203,7 @@ func (c *Client) online(cn *conn, w *welcome) error {
 	for _, k := range c.box.kept {
 		cn.send(k)
 	}
-	if port, isNew := c.peers.port(); port != 0 && (isNew || w.fresh || w.moved) {
+	if port := c.peers.port(); port != 0 {
 		k := newCall(chatproto.LSTN, "port", strconv.Itoa(port), "")
 		k.then = c.registered
 		c.box.number(k)
@@ -227,8 +226,12 @@ func (c *Client) lost(cn *conn, err error) {
 		return
 	}
 	c.cfg.Logger.Info("the connection was lost", slog.Any("err", err))
-	c.linger = time.AfterFunc(deadAfter(cn.beat), c.lingered)
+	c.linger = time.AfterFunc(max(deadAfter(cn.beat), minLinger), c.lingered)
 }
+
+// minLinger is how long a session lasts at least without a connection, at a
+// server with the usual timeout.
+const minLinger = 45 * time.Second
 
 // lingered closes what a session owns: without a connection for so long it is
 // over at the server.
@@ -245,7 +248,6 @@ func (c *Client) lingered() {
 // registered takes the answer to LSTN.
 func (c *Client) registered(err error) {
 	if err != nil {
-		c.peers.notRegistered()
 		c.cfg.Logger.Warn("the server did not take the port for private chats", slog.Any("err", err))
 	}
 }
