@@ -19,8 +19,9 @@ import (
 // may run beside Commit.
 type Store interface {
 	// Load returns what is stored. It calls waiting for every message that
-	// has an audience left, in ascending order of Seq; the Text may be left
-	// out (nil) and is then fetched by Messages when it is needed.
+	// has an audience left, in ascending order of Seq, with Seq, From, Cast,
+	// Size and Audience; the rest may be left out and is fetched by Messages
+	// when it is needed. The Message is valid during the call only.
 	Load(ctx context.Context, waiting func(*Message) error) (*State, error)
 
 	// Commit writes all of the batch or nothing of it, and returns nil when
@@ -48,6 +49,7 @@ type Message struct {
 	Time     int64 // milliseconds since 1970
 	Cast     bool  // a broadcast
 	Text     []byte
+	Size     int // octets of Text, also where that is left out
 	Audience []string
 }
 
