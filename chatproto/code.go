@@ -199,6 +199,15 @@ func parseCode(s string) (Code, int) {
 	return 0, 0
 }
 
+// valid reports whether c is what a line may begin with.
+func (c Code) valid() bool {
+	b0, b1, b2, b3 := byte(c>>24), byte(c>>16), byte(c>>8), byte(c)
+	if b0 == 0 {
+		return '1' <= b1 && b1 <= '5' && digit(b2) && digit(b3)
+	}
+	return upper(b0) && upper(b1) && upper(b2) && upper(b3)
+}
+
 func upper(c byte) bool { return 'A' <= c && c <= 'Z' }
 func digit(c byte) bool { return '0' <= c && c <= '9' }
 
@@ -217,8 +226,11 @@ func (c Code) Class() int {
 	return int(c>>16) - '0'
 }
 
-// String returns the code as it stands on the wire.
+// String returns the code as it stands on the wire, "none" for the zero Code.
 func (c Code) String() string {
+	if c == 0 {
+		return "none"
+	}
 	return string(c.append(nil))
 }
 

@@ -42,7 +42,7 @@ func (f *Frame) Get(key string) ([]byte, bool) {
 	return nil, false
 }
 
-// String returns the value of a field, "" if there is none.
+// Value returns the value of a field, "" if there is none.
 func (f *Frame) Value(key string) string {
 	v, _ := f.Get(key)
 	return string(v)
@@ -55,9 +55,9 @@ func (f *Frame) Uint(key string) (uint64, bool) {
 	return ParseUint(v)
 }
 
-// Range returns the field n of a reply: a number, or a run such as 17-80.
-// lo and hi are 0 if the reply carries none. It reports false for a value
-// that is neither.
+// Range returns the value of a field that is a number from 1, or a run such
+// as 17-80: the n= of a reply. lo and hi are 0 if there is no such field. It
+// reports false for a value that is neither.
 func (f *Frame) Range(key string) (lo, hi uint64, ok bool) {
 	v, has := f.Get(key)
 	if !has {

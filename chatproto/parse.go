@@ -11,6 +11,9 @@ func Parse(f *Frame, line []byte) error {
 	if len(line) == 0 {
 		return badLine(0, ErrEmptyLine)
 	}
+	if len(line) >= V1.Limits.Frame { // with the shortest end, LF, it is longer
+		return badLine(V1.Limits.Frame, ErrFrameTooLong)
+	}
 	code, i := parseCode(view(line))
 	if i == 0 {
 		return badLine(0, ErrCode)

@@ -53,7 +53,7 @@ func (r *Reader) line() ([]byte, error) {
 			r.pos = scanned + i + 1
 			if r.skipped > 0 {
 				if r.skipped+len(line) >= V1.Limits.LineSkip {
-					r.err = ErrNoEndOfLine
+					r.pos, r.err = r.end, ErrNoEndOfLine
 					return nil, r.err
 				}
 				r.skipped = 0
@@ -65,19 +65,18 @@ func (r *Reader) line() ([]byte, error) {
 			return line, nil
 		}
 		scanned = r.end
-		if r.err != nil {
-			if r.err == io.EOF && r.end-r.pos+r.skipped > 0 {
-				r.pos, r.skipped, r.err = r.end, 0, io.ErrUnexpectedEOF
-			}
-			return nil, r.err
-		}
 		if r.skipped > 0 || r.end-r.pos >= V1.Limits.Frame {
 			r.skipped += r.end - r.pos
+			r.pos, r.end, scanned = 0, 0, 0
 			if r.skipped >= V1.Limits.LineSkip {
 				r.err = ErrNoEndOfLine
-				return nil, r.err
 			}
-			r.pos, r.end, scanned = 0, 0, 0
+		}
+		if r.err != nil {
+			if r.err == io.EOF && r.end-r.pos+r.skipped > 0 {
+				r.err = io.ErrUnexpectedEOF
+			}
+			return nil, r.err
 		}
 		scanned -= r.room()
 		scanned = max(scanned, r.pos)

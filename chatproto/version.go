@@ -78,7 +78,7 @@ func Negotiate(offered string, supported ...*Version) (*Version, error) {
 	var best *Version
 	for s := range strings.SplitSeq(offered, ",") {
 		n, err := strconv.ParseUint(s, 10, 16)
-		if err != nil || n == 0 || s[0] == '0' || s[0] == '+' {
+		if err != nil || n == 0 || s[0] == '0' {
 			return nil, &Error{Code: ReplyBadField, Text: "v= takes version numbers with commas between them, such as v=1"}
 		}
 		for _, v := range supported {

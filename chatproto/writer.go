@@ -27,7 +27,11 @@ type Line struct {
 
 // Begin starts a frame behind what buf already holds.
 func Begin(buf []byte, code Code) Line {
-	return Line{buf: code.append(buf), start: len(buf)}
+	l := Line{buf: code.append(buf), start: len(buf)}
+	if !code.valid() {
+		l.err = badLine(0, ErrCode)
+	}
+	return l
 }
 
 // Field adds a field with a string value.
@@ -125,6 +129,10 @@ func hasKey(frame []byte, key string) bool {
 
 // text adds the encoding of s.
 func (l *Line) text(s string, lowest uint64) {
+	if len(s) > V1.Limits.Frame {
+		l.err = badLine(V1.Limits.Frame, ErrFrameTooLong)
+		return
+	}
 	if isPlain(s, lowest) {
 		l.buf = append(l.buf, s...)
 		return
@@ -186,9 +194,6 @@ func (l *Line) end() ([]byte, error) {
 // AppendFrame appends the canonical encoding of f, its end of line included.
 // It refuses what [Parse] would refuse, and then returns buf as it was.
 func AppendFrame(buf []byte, f *Frame) ([]byte, error) {
-	if c, n := parseCode(f.Code.String()); n == 0 || c != f.Code {
-		return buf, badLine(0, ErrCode)
-	}
 	l := Begin(buf, f.Code)
 	for i := range f.Fields {
 		l.Field(view(f.Fields[i].Key), view(f.Fields[i].Value))
