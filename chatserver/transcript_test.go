@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,7 +83,9 @@ type stage struct {
 // A client is one connection of a transcript. It follows the phase table, as
 // a client does, so a server that breaks the protocol fails the test.
 type client struct {
-	nc      *memnet.Conn
+	nc *memnet.Conn
+
+	mu      sync.Mutex
 	machine *chatproto.Machine
 	seen    []string
 }
@@ -172,12 +175,14 @@ func (c *client) send(t *testing.T, line string) {
 		return string([]byte{b})
 	})
 	var f chatproto.Frame
+	c.mu.Lock()
 	if chatproto.Parse(&f, []byte(raw)) == nil && len(raw) <= chatproto.V1.Limits.Frame-2 {
 		tag, _ := f.Uint("n")
 		c.machine.Request(f.Code, tag)
 	} else {
 		c.machine.BadLine()
 	}
+	c.mu.Unlock()
 	if _, err := c.nc.Write([]byte(raw + "\r\n")); err != nil {
 		t.Log(err)
 	}
@@ -187,27 +192,37 @@ func (c *client) read(t *testing.T) {
 	r := chatproto.NewReader(c.nc)
 	var f chatproto.Frame
 	for {
-		if err := r.Next(&f); err != nil {
-			c.seen = append(c.seen, "(end)")
-			c.machine.EOF()
+		err := r.Next(&f)
+		c.take(t, &f, err)
+		if err != nil {
 			return
 		}
-		lo, hi, _ := f.Range("n")
-		err := error(nil)
-		if f.Code.IsReply() && f.Code != chatproto.ReplyUnavailable {
-			err = c.machine.Reply(f.Code, lo, hi)
-		} else {
-			err = c.machine.Event(f.Code)
-		}
-		if err != nil {
-			t.Errorf("the server broke the protocol: %v", err)
-		}
-		b, err := chatproto.AppendFrame(nil, &f)
-		if err != nil {
-			t.Error(err)
-		}
-		c.seen = append(c.seen, mask(string(bytes.TrimSpace(b))))
 	}
+}
+
+// take notes what the client received.
+func (c *client) take(t *testing.T, f *chatproto.Frame, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.seen = append(c.seen, "(end)")
+		c.machine.EOF()
+		return
+	}
+	lo, hi, _ := f.Range("n")
+	if f.Code.IsReply() && f.Code != chatproto.ReplyUnavailable {
+		err = c.machine.Reply(f.Code, lo, hi)
+	} else {
+		err = c.machine.Event(f.Code)
+	}
+	if err != nil {
+		t.Errorf("the server broke the protocol: %v", err)
+	}
+	b, err := chatproto.AppendFrame(nil, f)
+	if err != nil {
+		t.Error(err)
+	}
+	c.seen = append(c.seen, mask(string(bytes.TrimSpace(b))))
 }
 
 var (
@@ -233,13 +248,14 @@ func (s *stage) report() {
 	slices.Sort(names)
 	for _, name := range names {
 		c := s.clients[name]
-		before := c.machine.Phase()
+		c.mu.Lock()
 		for _, line := range c.seen {
 			fmt.Fprintf(&s.out, "%s: %s\n", name, line)
 		}
 		if len(c.seen) > 0 {
-			fmt.Fprintf(&s.out, "%s is %v\n", name, before)
+			fmt.Fprintf(&s.out, "%s is %v\n", name, c.machine.Phase())
 		}
 		c.seen = nil
+		c.mu.Unlock()
 	}
 }
