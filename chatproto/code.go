@@ -199,13 +199,16 @@ func parseCode(s string) (Code, int) {
 	return 0, 0
 }
 
-// valid reports whether c is what a line may begin with.
-func (c Code) valid() bool {
+// begin appends c, and says if it is not what a line may begin with.
+func (c Code) begin(b []byte) ([]byte, error) {
 	b0, b1, b2, b3 := byte(c>>24), byte(c>>16), byte(c>>8), byte(c)
-	if b0 == 0 {
-		return '1' <= b1 && b1 <= '5' && digit(b2) && digit(b3)
+	if upper(b0) && upper(b1) && upper(b2) && upper(b3) {
+		return append(b, b0, b1, b2, b3), nil
 	}
-	return upper(b0) && upper(b1) && upper(b2) && upper(b3)
+	if b0 == 0 && '1' <= b1 && b1 <= '5' && digit(b2) && digit(b3) {
+		return append(b, b1, b2, b3), nil
+	}
+	return b, badLine(0, ErrCode)
 }
 
 func upper(c byte) bool { return 'A' <= c && c <= 'Z' }

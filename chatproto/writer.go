@@ -27,11 +27,8 @@ type Line struct {
 
 // Begin starts a frame behind what buf already holds.
 func Begin(buf []byte, code Code) Line {
-	l := Line{buf: code.append(buf), start: len(buf)}
-	if !code.valid() {
-		l.err = badLine(0, ErrCode)
-	}
-	return l
+	b, err := code.begin(buf)
+	return Line{buf: b, start: len(buf), err: err}
 }
 
 // Field adds a field with a string value.
