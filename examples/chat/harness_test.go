@@ -26,6 +26,9 @@ const accounts = "columbia 116bway\ngoogle hasglasses\nA pa\nB pb\nC pc\n"
 // binaries is the folder that TestMain builds chat and chatd into.
 var binaries string
 
+// buildFlags are for building them.
+var buildFlags []string
+
 // TestMain builds the programs, once: the sessions are played on what a user
 // would start.
 func TestMain(m *testing.M) {
@@ -40,7 +43,8 @@ func buildAndRun(m *testing.M) int {
 	var err error
 	if binaries, err = os.MkdirTemp("", "chat-test-"); err == nil {
 		defer os.RemoveAll(binaries)
-		build := exec.Command("go", "build", "-o", binaries+"/", ".", "../chatd")
+		args := append([]string{"build", "-o", binaries + "/"}, buildFlags...)
+		build := exec.Command("go", append(args, ".", "../chatd")...)
 		build.Stderr = os.Stderr
 		err = build.Run()
 	}
@@ -288,13 +292,13 @@ type ptySeat struct {
 
 func terminals(t *testing.T, name, port string, flags ...string) seat {
 	t.Helper()
-	return startTerminal(t, name, port, flags...)
+	return startTerminal(t, name, exec.Command(filepath.Join(binaries, "chat"), append(flags, "127.0.0.1", port)...))
 }
 
-func startTerminal(t *testing.T, name, port string, flags ...string) *ptySeat {
+func startTerminal(t *testing.T, name string, cmd *exec.Cmd, env ...string) *ptySeat {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(binaries, "chat"), append(flags, "127.0.0.1", port)...)
 	cmd.Env = append(os.Environ(), "TERM=xterm", "INPUTRC=/dev/null", "HOME=/nonexistent", "NO_COLOR=")
+	cmd.Env = append(cmd.Env, env...)
 	return &ptySeat{console: startConsole(t, cmd, 100, 24), name: name, cmd: cmd}
 }
 

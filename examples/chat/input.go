@@ -17,8 +17,9 @@ var errLineTooLong = errors.New("the line is too long")
 // for, so that whoever waits for one can stop waiting. What is not asked for
 // stays unread: the terminal may have another reader later.
 type lineReader struct {
-	ask chan struct{}
-	got chan lineResult
+	ask  chan struct{}
+	got  chan lineResult
+	done chan struct{}
 }
 
 type lineResult struct {
@@ -29,10 +30,15 @@ type lineResult struct {
 // newLineReader starts a lineReader. Its goroutine ends with close, or, if it
 // then waits for input, with the input.
 func newLineReader(r io.Reader) *lineReader {
-	l := &lineReader{ask: make(chan struct{}), got: make(chan lineResult, 1)}
+	l := &lineReader{ask: make(chan struct{}), got: make(chan lineResult, 1), done: make(chan struct{})}
 	go func() {
 		in := bufio.NewReaderSize(r, maxLine)
-		for range l.ask {
+		for {
+			select {
+			case <-l.ask:
+			case <-l.done:
+				return
+			}
 			line, err := readLine(in)
 			l.got <- lineResult{line, err}
 		}
@@ -40,20 +46,25 @@ func newLineReader(r io.Reader) *lineReader {
 	return l
 }
 
-func (l *lineReader) close() { close(l.ask) }
+// close ends the reader, and every next with io.EOF. It is called once.
+func (l *lineReader) close() { close(l.done) }
 
 // next returns the next line without its end, io.EOF behind the last one, and
-// errLineTooLong for a line that it has skipped. After ctx is done the reader
-// is of no more use.
+// errLineTooLong for a line that it has skipped. One goroutine calls it. After
+// ctx is done the reader is of no more use.
 func (l *lineReader) next(ctx context.Context) (string, error) {
 	select {
 	case l.ask <- struct{}{}:
+	case <-l.done:
+		return "", io.EOF
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
 	select {
 	case r := <-l.got:
 		return r.line, r.err
+	case <-l.done:
+		return "", io.EOF
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}

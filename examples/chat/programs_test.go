@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -203,7 +204,7 @@ func TestHalfTyped(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	a := loggedIn(t, "A", server)
-	b := startTerminal(t, "B", server.port)
+	b := terminals(t, "B", server.port).(*ptySeat)
 	logIn(b, "B", "pb")
 	a.shows("B logged in")
 	const draft = "message A 你好, half"
@@ -233,7 +234,7 @@ func TestHalfTyped(t *testing.T) {
 func TestTabCompletesNames(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
-	a := startTerminal(t, "A", server.port)
+	a := terminals(t, "A", server.port).(*ptySeat)
 	logIn(a, "A", "pa")
 	c := pipes(t, "columbia", server.port).(*pipeSeat)
 	logIn(c, "columbia", "116bway")
@@ -245,5 +246,81 @@ func TestTabCompletesNames(t *testing.T) {
 	a.interrupt()
 	if status := a.exit(); status != 0 {
 		t.Errorf("status %d", status)
+	}
+}
+
+// A name has a colour on a terminal, unless NO_COLOR is set. The text is the
+// same either way.
+func TestColour(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	for _, env := range []string{"NO_COLOR=", "NO_COLOR=1"} {
+		cmd := exec.Command(filepath.Join(binaries, "chat"), "-user", "A", "-password-command", "echo pa", "127.0.0.1", server.port)
+		a := startTerminal(t, "A", cmd, env)
+		for _, line := range []string{"Welcome to simple chat server!", "Offline Messages:", "No offline messages"} {
+			a.expect(pattern(line))
+		}
+		b := loggedIn(t, "B", server)
+		a.expect(pattern("B logged in"))
+		b.input("message A hello!")
+		a.expect(pattern("B: hello!"))
+		if got, want := strings.Contains(string(a.raw), colour("B")+"B\x1b[0m: hello!"), env == "NO_COLOR="; got != want {
+			t.Errorf("with %s the name has a colour: %t\n%q", env, got, a.raw)
+		}
+		b.end()
+		b.exits(0, "")
+		a.expect(pattern("B logged out"))
+		a.input("logout")
+		a.exit()
+	}
+}
+
+// However the program ends, the terminal is left as it was found.
+func TestTerminalRestored(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	for _, tt := range []struct {
+		name string
+		play func(a *ptySeat)
+	}{
+		{"^C at the name", func(a *ptySeat) {
+			a.expect(pattern("Username:"))
+			a.interrupt()
+		}},
+		{"^C at the password", func(a *ptySeat) {
+			a.expect(pattern("Username:"))
+			a.input("A")
+			a.expect(pattern("Password:"))
+			a.interrupt()
+		}},
+		{"end of input", func(a *ptySeat) {
+			logIn(a, "A", "pa")
+			a.waitLast(prompt)
+			a.end()
+		}},
+		{"replaced in the middle of a line", func(a *ptySeat) {
+			logIn(a, "A", "pa")
+			a.typed("half a li")
+			a.waitLast(prompt + "half a li")
+			other := loggedIn(t, "A", server)
+			other.end()
+			other.exits(0, "")
+			a.expect(pattern("chat: the session is over: replaced by another login of this user"))
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			chat := filepath.Join(binaries, "chat")
+			a := startTerminal(t, "A", exec.Command("sh", "-c", `trap : INT; "$0" 127.0.0.1 "$1"; stty -a`, chat, server.port))
+			tt.play(a)
+			a.wait("the settings of the terminal", func(lines []string) bool {
+				return regexp.MustCompile(`(?m) -?echo `).MatchString(strings.Join(lines, "\n") + " ")
+			})
+			screen := strings.Join(a.screen.lines(), "\n") + " "
+			for _, want := range []string{" echo ", " icanon ", " isig ", " opost ", " icrnl "} {
+				if !strings.Contains(strings.ReplaceAll(screen, "\n", " "), want) {
+					t.Errorf("the terminal lacks%sat the end:\n%s", want, screen)
+				}
+			}
+		})
 	}
 }
