@@ -1,0 +1,59 @@
+package chatserver_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/parleyproto/parley/chatserver"
+)
+
+// A credentials file is taken as it stands, and every bad line is named.
+func TestParseCredentials(t *testing.T) {
+	for _, tt := range []struct {
+		why, file string
+		want      chatserver.Credentials
+		errs      []string
+	}{
+		{"one account a line", "columbia 116bway\ngoogle hasglasses\n", chatserver.Credentials{"columbia": "116bway", "google": "hasglasses"}, nil},
+		{"CRLF, a byte order mark, comments, empty lines, no last newline", "\ufeff# demo\r\n\r\nA a\r\nB b", chatserver.Credentials{"A": "a", "B": "b"}, nil},
+		{"a password may hold spaces", "A pass phrase \n", chatserver.Credentials{"A": "pass phrase "}, nil},
+		{"names are compared by octet, passwords too", "ü ß\n", chatserver.Credentials{"ü": "ß"}, nil},
+		{"an empty file", "", chatserver.Credentials{}, nil},
+		{"every fault at once", "A\n x\nB b\nB c\nb d\nC \n" + strings.Repeat("n", 65) + " p\n\u202eD p\n", nil, []string{
+			`line 1: no password after the user name "A"`,
+			`line 2: bad user name`,
+			`line 4: user "B" stands in line 3 already`,
+			`line 5: user "b" stands in line 3 already`,
+			`line 6: no password after the user name "C"`,
+			`line 7: bad user name`,
+			`line 8: bad user name`,
+		}},
+		{"a line without end", "A " + strings.Repeat("x", 5000), nil, []string{"line 1: bufio.Scanner: token too long"}},
+	} {
+		t.Run(tt.why, func(t *testing.T) {
+			got, err := chatserver.ParseCredentials(strings.NewReader(tt.file))
+			if tt.errs == nil {
+				if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
+					t.Errorf("error %v (-want +got)\n%s", err, diff)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("no error")
+			}
+			rest := err.Error()
+			for _, want := range tt.errs {
+				i := strings.Index(rest, want)
+				if i < 0 {
+					t.Fatalf("the error lacks %q, or has it too early:\n%v", want, err)
+				}
+				rest = rest[i:]
+			}
+			if n := strings.Count(err.Error(), "line "); n < len(tt.errs) {
+				t.Errorf("%d faults, want %d:\n%v", n, len(tt.errs), err)
+			}
+		})
+	}
+}
