@@ -85,8 +85,27 @@ func parseArgs(args []string, stdout io.Writer) (o options, err error) {
 	if o.heartbeat < 0 {
 		return o, usageError("-heartbeat must not be negative")
 	}
+	if err := checkListen(o.listen); err != nil {
+		return o, err
+	}
 	o.addr = net.JoinHostPort(fs.Arg(0), fs.Arg(1))
 	return o, nil
+}
+
+// checkListen checks the address to listen on for private chats. The server
+// gives no port below 1024 away.
+func checkListen(addr string) error {
+	if addr == "" || addr == "off" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return usageError(fmt.Sprintf("-listen: %q is no address: want host:port, :port or off", addr))
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 0 && n < 1024 {
+		return usageError(fmt.Sprintf("-listen: %q: want a port from 1024 to 65535, or 0 for any", addr))
+	}
+	return nil
 }
 
 // run is the program. It ends when the input does, at logout, when ctx is done
@@ -221,6 +240,8 @@ func loginError(ctx context.Context, addr string, err error, stdout io.Writer) e
 		return errors.New("refusing to send a password unencrypted to another machine; -cleartext allows it, where every network in between is trusted")
 	case errors.As(err, &network) && network.Op == "dial":
 		return fmt.Errorf("cannot reach the server at %s: %s", addr, reason(err))
+	case errors.As(err, &network) && network.Op == "listen":
+		return fmt.Errorf("cannot listen for private chats on %v: %s", network.Addr, reason(err))
 	}
 	return errors.New(visible(reason(err)))
 }

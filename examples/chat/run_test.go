@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -18,7 +20,8 @@ import (
 
 func TestArguments(t *testing.T) {
 	for _, args := range []string{"", "127.0.0.1", "127.0.0.1 8000 x", "127.0.0.1 http", "127.0.0.1 0",
-		"127.0.0.1 65536", "-nonsense 127.0.0.1 8000", "-heartbeat -1s 127.0.0.1 8000", "-user a\u200eb 127.0.0.1 8000"} {
+		"127.0.0.1 65536", "-nonsense 127.0.0.1 8000", "-heartbeat -1s 127.0.0.1 8000", "-user a\u200eb 127.0.0.1 8000",
+		"-listen 9000 127.0.0.1 8000", "-listen :80 127.0.0.1 8000", "-listen :x 127.0.0.1 8000"} {
 		var out bytes.Buffer
 		err := run(t.Context(), strings.Fields(args), strings.NewReader(""), &out, io.Discard)
 		var wrong usageError
@@ -72,5 +75,21 @@ func TestReason(t *testing.T) {
 		if got := reason(tt.err); got != tt.want {
 			t.Errorf("reason(%v) is %q, want %q", tt.err, got, tt.want)
 		}
+	}
+}
+
+// A port that is taken is named.
+func TestListenTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	server := startServer(t)
+	err = run(t.Context(), []string{"-user", "A", "-password-command", "echo pa", "-listen", l.Addr().String(), "127.0.0.1", server.port},
+		strings.NewReader(""), io.Discard, io.Discard)
+	want := fmt.Sprintf("cannot listen for private chats on %s: address already in use", l.Addr())
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %q", err, want)
 	}
 }
