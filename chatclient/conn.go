@@ -23,7 +23,7 @@ type conn struct {
 	out     []byte  // encoded, not yet given to the writer
 	pending []*call // written and unanswered, in order, as the machine's queue
 	asked   int     // of them, those that are no message
-	leaving bool    // QUIT was said: nothing is sent any more
+	leaving bool    // QUIT was said, or the server's last word heard: nothing is sent any more
 	broken  error   // why this end gave the connection up
 	bye     *GoodbyeError
 
@@ -35,8 +35,11 @@ type conn struct {
 	stop chan struct{} // closed when the reader has ended
 }
 
-// send writes a request that has its number.
+// send writes a request that has its number. One that cannot be written
+// counts as pending too, so that it has its turn on the next connection.
 func (cn *conn) send(k *call) {
+	cn.pending = append(cn.pending, k)
+	k.writes++
 	out, err := k.append(cn.out)
 	if err == nil {
 		err = cn.m.Request(k.verb, k.n)
@@ -46,8 +49,6 @@ func (cn *conn) send(k *call) {
 		return
 	}
 	cn.out = out
-	cn.pending = append(cn.pending, k)
-	k.writes++
 	if k.decided() {
 		cn.c.box.sent = max(cn.c.box.sent, k.n)
 	} else {

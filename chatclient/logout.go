@@ -49,7 +49,7 @@ func (c *Client) Logout(ctx context.Context) error {
 func (c *Client) quit(ctx context.Context) error {
 	c.mu.Lock()
 	cn := c.conn
-	if cn == nil || c.ended {
+	if cn == nil || cn.leaving || c.ended {
 		c.mu.Unlock()
 		return ErrConnection
 	}

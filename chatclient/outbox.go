@@ -28,14 +28,15 @@ func (o *outbox) room() bool {
 }
 
 // admit gives numbers to those who wait and now may have one, in the order in
-// which they came, and writes them to cn unless that is nil.
+// which they came, and writes them to cn unless that is nil or takes nothing
+// any more.
 func (o *outbox) admit(cn *conn) {
 	for len(o.waiting) > 0 && o.room() {
 		var k *call
 		k, o.waiting = shift(o.waiting)
 		o.number(k)
 		o.kept = append(o.kept, k)
-		if cn != nil {
+		if cn != nil && !cn.leaving {
 			cn.send(k)
 		}
 	}

@@ -44,17 +44,13 @@ func (cn *conn) frame(f *chatproto.Frame) error {
 	}
 	cn.c.mu.Lock()
 	err := cn.m.Event(f.Code)
+	if err == nil && f.Code == chatproto.GBYE {
+		cn.goodbye(f)
+	}
 	leaving := cn.leaving
 	cn.c.mu.Unlock()
-	if err != nil {
+	if err != nil || leaving {
 		return err
-	}
-	if f.Code == chatproto.GBYE {
-		cn.goodbye(f)
-		return nil
-	}
-	if leaving {
-		return nil
 	}
 	return cn.event(f)
 }
@@ -197,8 +193,8 @@ func (cn *conn) presence(f *chatproto.Frame) error {
 	return cn.c.events.push(event{key: "PRES " + user, call: func(ctx context.Context) { call(ctx, p) }})
 }
 
-// goodbye notes why the server ends the connection.
-func (cn *conn) goodbye(f *chatproto.Frame) { cn.bye = readGoodbye(f) }
+// goodbye notes why the server ends the connection. Client.mu is held.
+func (cn *conn) goodbye(f *chatproto.Frame) { cn.bye, cn.leaving = readGoodbye(f), true }
 
 func readGoodbye(f *chatproto.Frame) *GoodbyeError {
 	return &GoodbyeError{Why: f.Value("why"), Text: string(f.Description), Retry: millis(f, "retry")}

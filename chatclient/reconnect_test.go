@@ -3,6 +3,7 @@ package chatclient_test
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -209,6 +210,53 @@ func TestFinal(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A held connection takes its time to close.
+type held struct {
+	net.Conn
+	closing chan struct{}
+	release chan struct{}
+}
+
+func (h *held) Close() error {
+	select {
+	case h.closing <- struct{}{}:
+		<-h.release
+	default:
+	}
+	return h.Conn.Close()
+}
+
+// What is asked between the server's last word and the end of the connection
+// has its turn on the next.
+func TestAskedAfterGoodbye(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		cfg := s.config()
+		h := &held{closing: make(chan struct{}), release: make(chan struct{})}
+		cfg.Dial = func(ctx context.Context) (net.Conn, error) {
+			nc, err := s.dial(ctx)
+			h.Conn = nc
+			return h, err
+		}
+		c, l := s.login(cfg)
+		l.play("S: GBYE why=shutdown")
+		<-h.closing
+		asked := async(func() error { _, err := c.Online(t.Context()); return err })
+		synctest.Wait()
+		got := send(c, "A", "x")
+		synctest.Wait()
+		close(h.release)
+		s.link().play(resumed + `
+			C: SEND n=1 to=A :x
+			C: ONLN n=2
+			S: 201 n=1 how=stored
+			S: 211 n=2`)
+		if err := errors.Join(<-asked, (<-got).err); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Other reasons are not.
