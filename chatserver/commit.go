@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -20,6 +21,8 @@ type committer struct {
 	srv  *Server
 	wake chan struct{} // capacity 1
 	gone chan struct{} // closed when run has ended
+
+	failing atomic.Bool // the last commit failed: nothing more is accepted
 
 	mu      sync.Mutex
 	open    batch
@@ -116,6 +119,8 @@ func (k *committer) acknowledged(acked []*message, u *user, each bool) {
 	for _, m := range acked {
 		last := m.left.Add(-1) == 0
 		switch {
+		case m.origin == nil:
+			k.open.acks = append(k.open.acks, store.Ack{Seq: m.seq, User: u.name})
 		case last && m.written:
 			k.open.acks = append(k.open.acks, store.Ack{Seq: m.seq})
 		case each && m.written:
@@ -187,6 +192,7 @@ func (k *committer) commit() bool {
 		if !rows.Empty() {
 			err = k.srv.Store.Commit(context.Background(), rows)
 		}
+		k.failing.Store(err != nil)
 		k.mu.Lock()
 		k.err = err
 		stopped := k.stopped
@@ -272,7 +278,7 @@ func (m *message) row(audience []string) *store.Message {
 	if err := chatproto.Parse(&f, line); err == nil {
 		text, _ = chatproto.MessageText(m.from.name, f.Description)
 	}
-	return &store.Message{Seq: m.seq, From: m.from.name, ID: m.id, Time: m.at, Cast: m.isCast(), Text: text, Audience: audience}
+	return &store.Message{Seq: m.seq, From: m.from.name, ID: m.id, Time: m.at, Cast: m.isCast(), Text: text, Size: len(text), Audience: audience}
 }
 
 // committed answers what waited for the batch.
@@ -283,6 +289,9 @@ func (k *committer) committed(cut *batch, rows *store.Batch) {
 	for _, m := range cut.messages {
 		m.settle(settledStored)
 		m.origin.batched.Add(-1)
+		if !m.isCast() {
+			m.to.box.stored(m)
+		}
 	}
 	var last *origin
 	for _, m := range cut.messages {

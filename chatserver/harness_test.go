@@ -84,6 +84,8 @@ type testStore struct {
 	written  bool          // failing commits are written all the same
 	commits  int
 	messages int
+	reads    int
+	lost     map[uint64]bool // messages that cannot be read back
 }
 
 var errDisk = errors.New("the disk is on fire")
@@ -115,6 +117,19 @@ func (s *testStore) Commit(ctx context.Context, b *store.Batch) error {
 		return errDisk
 	}
 	return err
+}
+
+func (s *testStore) Messages(ctx context.Context, seqs []uint64) ([]*store.Message, error) {
+	read, err := s.Store.Messages(ctx, seqs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads++
+	for i := range read {
+		if s.lost[seqs[i]] {
+			read[i] = nil
+		}
+	}
+	return read, err
 }
 
 func (s *testStore) counts() (commits, messages int) {

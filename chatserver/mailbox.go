@@ -8,12 +8,14 @@ import (
 
 // A mailbox holds, first in, first out, what was accepted for one user and
 // not acknowledged by him yet. The front of it may be in flight on the user's
-// connection; nothing overtakes anything.
+// connection; nothing overtakes anything. Of what the store holds and is not
+// about to leave it keeps the place only (page.go).
 type mailbox struct {
+	srv  *Server
 	user *user
 
 	mu       sync.Mutex
-	queue    []*message // queue[head:] waits; the first sent of it are in flight
+	queue    []waiting // queue[head:] waits; the first sent of it are in flight
 	head     int
 	sent     int // in flight on conn
 	sentSize int
@@ -21,6 +23,15 @@ type mailbox struct {
 	bySender map[*user]int // how much waits of whom; kept only while somebody could exceed his share
 	conn     *conn         // what delivers; nil while nobody is there
 	stalled  bool          // waits for an origin's window to be stored
+	loading  bool          // waits for the store to be read
+}
+
+// A waiting message is one place in a mailbox.
+type waiting struct {
+	m    *message // nil while only the store has it
+	from *user
+	seq  uint64
+	size int // octets on the wire
 }
 
 func (b *mailbox) len() int { return len(b.queue) - b.head }
@@ -28,31 +39,31 @@ func (b *mailbox) len() int { return len(b.queue) - b.head }
 // accept takes m in, or refuses it: the sender is blocked, or the mailbox or
 // the sender's share of it is full. It assigns the place of a message to one
 // user in the order of arrival, and delivers it if it may leave.
-func (b *mailbox) accept(s *Server, m *message, by *sweep) *chatproto.Error {
+func (b *mailbox) accept(m *message, by *sweep) *chatproto.Error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.user.blocks(m.from.name) {
 		return chatproto.ErrBlocked
 	}
-	if b.full(s, m) {
+	if b.full(m) {
 		return chatproto.ErrMailboxFull
 	}
 	if m.seq == 0 {
-		m.seq = s.seq.Add(1)
+		m.seq = b.srv.seq.Add(1)
 	}
-	b.add(m)
+	b.add(waiting{m: m, from: m.from, seq: m.seq, size: len(m.frame)})
 	b.pump(by)
 	return nil
 }
 
 // full reports whether m exceeds the mailbox's quota or its sender's quarter
 // of it.
-func (b *mailbox) full(s *Server, m *message) bool {
+func (b *mailbox) full(m *message) bool {
 	n := b.len()
-	if n >= s.MailboxMessages || b.size+len(m.frame) > s.MailboxBytes {
+	if n >= b.srv.MailboxMessages || b.size+len(m.frame) > b.srv.MailboxBytes {
 		return true
 	}
-	share := max(s.MailboxMessages/4, 1)
+	share := max(b.srv.MailboxMessages/4, 1)
 	if n < share {
 		b.bySender = nil
 		return false
@@ -66,17 +77,17 @@ func (b *mailbox) full(s *Server, m *message) bool {
 	return b.bySender[m.from] >= share
 }
 
-// add appends m. The caller holds mu, or is the only one to know the server.
-func (b *mailbox) add(m *message) {
+// add appends a message. The caller holds mu, or is the only one to know the server.
+func (b *mailbox) add(w waiting) {
 	if b.head > 0 && len(b.queue) == cap(b.queue) {
 		n := copy(b.queue, b.queue[b.head:])
 		clear(b.queue[n:])
 		b.queue, b.head = b.queue[:n], 0
 	}
-	b.queue = append(b.queue, m)
-	b.size += len(m.frame)
+	b.queue = append(b.queue, w)
+	b.size += w.size
 	if b.bySender != nil {
-		b.bySender[m.from]++
+		b.bySender[w.from]++
 	}
 }
 
@@ -90,7 +101,12 @@ func (b *mailbox) pump(by *sweep) {
 	}
 	limits := &chatproto.V1.Limits
 	for b.head+b.sent < len(b.queue) && b.sent < limits.InFlight && b.sentSize < limits.InFlightBytes {
-		m := b.queue[b.head+b.sent]
+		next := &b.queue[b.head+b.sent]
+		m := next.m
+		if m == nil {
+			b.load()
+			return
+		}
 		if o := m.origin; o != nil && o.stored.Load() < m.after && b.stall(o, m) {
 			return
 		}
@@ -98,7 +114,7 @@ func (b *mailbox) pump(by *sweep) {
 			return
 		}
 		b.sent++
-		b.sentSize += len(m.frame)
+		b.sentSize += next.size
 	}
 }
 
@@ -157,6 +173,7 @@ func (b *mailbox) detach(c *conn) {
 	defer b.mu.Unlock()
 	if b.conn == c {
 		b.conn, b.sent, b.sentSize = nil, 0, 0
+		b.pageOut()
 	}
 }
 
@@ -173,14 +190,14 @@ func (b *mailbox) acknowledge(c *conn, n int, buf []*message, by *sweep) (acked 
 		return buf, false
 	}
 	for i := b.head; i < b.head+n; i++ {
-		m := b.queue[i]
-		b.queue[i] = nil
-		b.size -= len(m.frame)
-		b.sentSize -= len(m.frame)
+		w := b.queue[i]
+		b.queue[i] = waiting{}
+		b.size -= w.size
+		b.sentSize -= w.size
 		if b.bySender != nil {
-			b.bySender[m.from]--
+			b.bySender[w.from]--
 		}
-		buf = append(buf, m)
+		buf = append(buf, w.m)
 	}
 	b.head += n
 	b.sent -= n
@@ -217,7 +234,7 @@ func (c *conn) acknowledged(u *user, n int, by *sweep) bool {
 	c.srv.commit.acknowledged(acked, u, !c.acks)
 	var last *origin
 	for _, m := range acked {
-		if !m.isCast() && m.settle(settledDelivered) && m.origin != last {
+		if m.origin != nil && !m.isCast() && m.settle(settledDelivered) && m.origin != last {
 			if last != nil {
 				last.advance(by)
 			}

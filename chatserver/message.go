@@ -4,7 +4,6 @@ import (
 	"sync/atomic"
 
 	"github.com/parleyproto/parley/chatproto"
-	"github.com/parleyproto/parley/chatserver/store"
 )
 
 // How a request that waits for more than its turn was settled.
@@ -23,7 +22,7 @@ type message struct {
 	at     int64 // milliseconds since 1970
 	after  uint64
 	from   *user
-	origin *origin // nil for mail read back from the store
+	origin *origin // nil for a message read back from the store, which is one mailbox's own copy
 	to     *user   // the recipient; nil for a broadcast
 	cast   []*user // the audience of a broadcast
 	frame  []byte  // MESG or BCST as it is delivered, shared by all recipients
@@ -100,6 +99,10 @@ func (c *conn) accept(f *chatproto.Frame, target *user) {
 	}
 	if refused := c.authorize(f, target); refused != nil {
 		c.decideRefused(f, refused, name(target))
+		return
+	}
+	if c.srv.commit.failing.Load() {
+		c.decideRefused(f, &chatproto.Error{Code: c.noRoom(), Text: "The server cannot store messages now. Please try again later"}, "")
 		return
 	}
 	o := c.sess.origin
@@ -223,6 +226,14 @@ func (c *conn) decideRefused(f *chatproto.Frame, refused *chatproto.Error, user 
 	}
 }
 
+// noRoom is the code that refuses a message while the store fails.
+func (c *conn) noRoom() chatproto.Code {
+	if c.version.Answers(c.verb, chatproto.ReplyMailboxFull) {
+		return chatproto.ReplyMailboxFull
+	}
+	return chatproto.ReplyInternal
+}
+
 // withinLimit reports whether the text of a message is short enough to go out
 // again behind the name of its sender.
 func (c *conn) withinLimit(f *chatproto.Frame) bool {
@@ -285,7 +296,7 @@ func (c *conn) deliver(m *message, target *user) (skipped int, refused *chatprot
 	s := c.srv
 	if target != nil {
 		m.left.Store(1)
-		return 0, target.box.accept(s, m, &c.by)
+		return 0, target.box.accept(m, &c.by)
 	}
 	m.seq = s.seq.Add(1)
 	s.roster.mu.RLock()
@@ -298,7 +309,7 @@ func (c *conn) deliver(m *message, target *user) (skipped int, refused *chatprot
 			continue
 		}
 		m.left.Add(1)
-		if u.box.accept(s, m, &c.by) != nil {
+		if u.box.accept(m, &c.by) != nil {
 			m.left.Add(-1)
 			skipped++
 			continue
@@ -307,20 +318,4 @@ func (c *conn) deliver(m *message, target *user) (skipped int, refused *chatprot
 	}
 	m.left.Add(-1)
 	return skipped, nil
-}
-
-// stored makes a message of one that was read back from the store.
-func (s *Server) stored(sm *store.Message) (*message, error) {
-	m := &message{seq: sm.Seq, id: sm.ID, at: sm.Time, from: s.roster.add(sm.From), written: true}
-	m.settled.Store(settledStored)
-	for _, name := range sm.Audience {
-		m.cast = append(m.cast, s.roster.add(name))
-	}
-	if !sm.Cast && len(m.cast) == 1 {
-		m.to, m.cast = m.cast[0], nil
-	}
-	m.left.Store(int32(m.audience()))
-	var err error
-	m.frame, err = encodeMessage(m, sm.Text)
-	return m, err
 }

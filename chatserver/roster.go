@@ -83,11 +83,13 @@ func (s *Server) user(ctx context.Context, name string) (*user, error) {
 	}
 	s.roster.mu.Lock()
 	defer s.roster.mu.Unlock()
-	return s.roster.add(name), nil
+	return s.add(name), nil
 }
 
-// add returns the user of this name, a new one if need be. The caller holds mu.
-func (r *roster) add(name string) *user {
+// add returns the user of this name, a new one if need be. The caller holds
+// roster.mu.
+func (s *Server) add(name string) *user {
+	r := &s.roster
 	if u := r.users[name]; u != nil {
 		return u
 	}
@@ -96,7 +98,7 @@ func (r *roster) add(name string) *user {
 		r.online = make(map[string]*session)
 	}
 	u := &user{name: name}
-	u.box.user = u
+	u.box.srv, u.box.user = s, u
 	r.users[name] = u
 	return u
 }
@@ -185,15 +187,15 @@ func (u *user) block(name string, on bool) {
 	u.blocked.Store(&next)
 }
 
+// frameOverhead is about what a delivery has beside its sender and text.
+const frameOverhead = 60
+
 // load reads the store into an empty server.
 func (s *Server) load() error {
 	st, err := s.Store.Load(context.Background(), func(m *store.Message) error {
-		msg, err := s.stored(m)
-		if err != nil {
-			return err
-		}
+		from := s.add(m.From)
 		for _, name := range m.Audience {
-			s.roster.add(name).box.add(msg)
+			s.add(name).box.add(waiting{from: from, seq: m.Seq, size: m.Size + 2*len(m.From) + frameOverhead})
 		}
 		return nil
 	})
@@ -202,16 +204,16 @@ func (s *Server) load() error {
 	}
 	s.seq.Store(st.LastSeq)
 	for _, o := range st.Origins {
-		u := s.roster.add(o.User)
+		u := s.add(o.User)
 		org := &origin{user: u, id: o.Origin, win: o.Window, last: time.UnixMilli(o.Used)}
 		org.stored.Store(o.Window.High)
 		u.addOrigin(org)
 	}
 	for _, b := range st.Blocks {
-		s.roster.add(b.Owner).block(b.User, true)
+		s.add(b.Owner).block(b.User, true)
 	}
 	for _, k := range st.Sessions {
-		u := s.roster.add(k.User)
+		u := s.add(k.User)
 		org := u.origins[k.Origin]
 		if org == nil {
 			org = &origin{user: u, id: k.Origin, drawn: true}

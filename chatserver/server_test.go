@@ -163,7 +163,9 @@ func TestHooks(t *testing.T) {
 			OnAccepted: func(_ context.Context, m chatserver.Accepted) {
 				note("accepted %s from %s to %q, %d mailbox(es)", m.ID, m.From, m.To, m.Audience)
 			},
-			OnDelivered:      func(_ context.Context, d chatserver.Delivered) { note("delivered %s from %s to %s", d.ID, d.From, d.To) },
+			OnDelivered: func(_ context.Context, d chatserver.Delivered) {
+				note("delivered %s from %s to %s", d.ID, d.From, d.To)
+			},
 			OnConsentAsked:   func(_ context.Context, asker, owner string) { note("%s asks %s", asker, owner) },
 			OnConsentGranted: func(_ context.Context, asker, owner string) { note("%s is granted by %s", asker, owner) },
 			OnConsentRevoked: func(_ context.Context, asker, owner, why string) { note("%s loses %s: %s", asker, owner, why) },

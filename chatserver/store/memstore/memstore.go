@@ -140,7 +140,7 @@ func (s *Store) Close() error {
 
 func clone(m *store.Message) *store.Message {
 	c := *m
-	c.Text = slices.Clone(m.Text)
+	c.Text, c.Size = slices.Clone(m.Text), len(m.Text)
 	c.Audience = slices.Clone(m.Audience)
 	return &c
 }
