@@ -140,6 +140,7 @@ func TestPrivateNoConsent(t *testing.T) {
 				}
 				l.play(test.script)
 				p.play("C: QUIT\nC: <close>")
+				synctest.Wait()
 				if _, err := c.Private(t.Context(), "C", "x"); !errors.Is(err, test.want) || errors.Is(err, chatclient.ErrUnknown) {
 					t.Error(err)
 				}

@@ -140,7 +140,7 @@ func final(err error) bool {
 // does not know our window as we do (SPEC section 6) is left at once for a
 // login with a new origin.
 func (c *Client) comeOnline(ctx context.Context, first bool) (*conn, error) {
-	for {
+	for range maxForgotten {
 		cn, w, err := c.login(ctx, first)
 		if err != nil {
 			return nil, err
@@ -154,7 +154,12 @@ func (c *Client) comeOnline(ctx context.Context, first bool) (*conn, error) {
 		}
 		cn.leave()
 	}
+	return nil, errForgotten
 }
+
+// maxForgotten is how often in a row a new origin is tried before the usual
+// wait: a server that forgets each of them at once must not be stormed.
+const maxForgotten = 3
 
 // errForgotten says why messages were given up.
 var errForgotten = errors.New("chatclient: the server does not remember this client")

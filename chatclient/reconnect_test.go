@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -215,16 +216,14 @@ func TestFinal(t *testing.T) {
 // A held connection takes its time to close.
 type held struct {
 	net.Conn
+	once    sync.Once
 	closing chan struct{}
 	release chan struct{}
 }
 
 func (h *held) Close() error {
-	select {
-	case h.closing <- struct{}{}:
-		<-h.release
-	default:
-	}
+	h.once.Do(func() { close(h.closing) })
+	<-h.release
 	return h.Conn.Close()
 }
 
@@ -237,6 +236,9 @@ func TestAskedAfterGoodbye(t *testing.T) {
 		h := &held{closing: make(chan struct{}), release: make(chan struct{})}
 		cfg.Dial = func(ctx context.Context) (net.Conn, error) {
 			nc, err := s.dial(ctx)
+			if h.Conn != nil {
+				return nc, err
+			}
 			h.Conn = nc
 			return h, err
 		}

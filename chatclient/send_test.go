@@ -234,6 +234,23 @@ func TestForgotten(t *testing.T) {
 	}
 }
 
+// A server that contradicts each new origin is not stormed.
+func TestForgottenAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		d := dial(t, s.config())
+		for range 3 {
+			s.link().play(hello + `
+				S: 230 user=B new=1 known=0 high=7 mail=0
+				C: QUIT
+				S: 221`)
+		}
+		if err := (<-d).err; err == nil {
+			t.Error("logged in")
+		}
+	})
+}
+
 // Other requests carry numbers from the same counter, are asked again after a
 // lost connection, and after three say so.
 func TestRequests(t *testing.T) {
