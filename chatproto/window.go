@@ -46,7 +46,8 @@ func (w *Window) Decide(n uint64, accept bool) {
 	if n-w.High >= WindowSize {
 		w.bits = [WindowSize / 64]uint64{}
 	} else {
-		for k := w.High + 1; k <= n; k++ {
+		for k := w.High; k < n; { // k never passes n, which may be the last number there is
+			k++
 			w.bits[k/64%4] &^= 1 << (k % 64)
 		}
 	}
