@@ -10,11 +10,13 @@ import (
 // Callbacks take what arrives. Every field may be nil.
 //
 // One goroutine of the Client calls all of them, one at a time, in the order
-// in which things arrived. None runs before Dial has logged in; the last one
-// is OnState with [Closed], unless the program ends first. A callback may
-// block: later ones wait for it, nothing else does, and the server keeps what
-// it may not send yet. It may call the Client's methods and wait for them.
-// The context that it is given ends when the Client does; a callback should
+// in which things arrived. None runs before Dial has logged in, but one may
+// run before Dial has returned, so a callback that uses the Client must wait
+// for that (say, for a channel that is closed after Dial). The last one is
+// OnState with [Closed], unless the program ends first. A callback may block:
+// later ones wait for it, nothing else does, and the server keeps what it may
+// not send yet. It may call the Client's methods and wait for them. The
+// context that it is given ends when the Client does; a callback should
 // return soon then.
 //
 // A panic in a callback is not recovered: it ends the program, as in any

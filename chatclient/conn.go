@@ -3,6 +3,7 @@ package chatclient
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -114,6 +115,7 @@ func (cn *conn) writer() {
 		case <-cn.stop:
 			return
 		case <-cn.wake:
+			runtime.Gosched() // whoever else is about to send shares the write
 		case <-beat.C:
 			cn.live()
 		}
