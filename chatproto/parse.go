@@ -78,7 +78,7 @@ func parseDescription(f *Frame, line []byte, i int, plain bool) error {
 		}
 		text = text[:n]
 	}
-	if len(text) > 0 {
+	if len(text) > 0 { // else there is none
 		f.Description = text
 	}
 	return nil

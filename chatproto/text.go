@@ -33,7 +33,7 @@ const (
 // is: a borrow or carry may set one above the octet that is not plain, or
 // clear one, but then that octet's own stands.
 func marks(w, lowest uint64) uint64 {
-	return w | (w - lowest) | (w + every01) | ^(w ^ every5c + every7f)
+	return w | (w - lowest) | (w + every01) | ^((w ^ every5c) + every7f)
 }
 
 // isPlain reports whether all of s is plain. Nearly every line is, so it is

@@ -203,6 +203,14 @@ func TestWriter(t *testing.T) {
 	}
 }
 
+// An empty description is none, for whoever compares frames.
+func TestParseEmptyDescription(t *testing.T) {
+	var f Frame
+	if err := Parse(&f, []byte("SEND :")); err != nil || f.Description != nil {
+		t.Errorf("%v, %v", f.Description, err)
+	}
+}
+
 func TestNewFrame(t *testing.T) {
 	f := NewFrame(SEND, "hello!", "n", "4", "to")
 	if got := show(f); got != `SEND n="4" to="" :"hello!"` {
