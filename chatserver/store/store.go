@@ -32,8 +32,10 @@ type Store interface {
 	// already there is no error, nor is deleting what is not.
 	Commit(ctx context.Context, b *Batch) error
 
-	// Messages reads messages by their Seq, in the order asked for. A
-	// message that cannot be read is nil.
+	// Messages reads messages by their Seq, in the order asked for, all of
+	// them as of one moment between two commits. A message that is not there
+	// or is damaged is nil. An error says nothing of any message: the caller
+	// asks again.
 	Messages(ctx context.Context, seqs []uint64) ([]*Message, error)
 
 	// Close releases what the store holds. Nothing follows it.
@@ -49,7 +51,7 @@ type Message struct {
 	Time     int64 // milliseconds since 1970
 	Cast     bool  // a broadcast
 	Text     []byte
-	Size     int // octets of Text, also where that is left out
+	Size     int // octets of Text, also where that is left out; Commit does not read it
 	Audience []string
 }
 
@@ -84,7 +86,9 @@ type Session struct {
 }
 
 // A Batch is what one Commit writes. Within it, messages come before the
-// acknowledgements that concern them.
+// acknowledgements that concern them, and rows of one kind apply in their
+// order. A message replaces what is stored under its Seq; with no audience it
+// leaves nothing there but counts for LastSeq.
 type Batch struct {
 	Messages []*Message
 	Acks     []Ack

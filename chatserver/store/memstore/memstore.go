@@ -70,8 +70,11 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 		s.sessions = make(map[string]store.Session)
 	}
 	for _, m := range b.Messages {
-		s.messages[m.Seq] = clone(m)
 		s.lastSeq = max(s.lastSeq, m.Seq)
+		delete(s.messages, m.Seq)
+		if len(m.Audience) > 0 {
+			s.messages[m.Seq] = clone(m)
+		}
 	}
 	for _, a := range b.Acks {
 		s.ack(a)
