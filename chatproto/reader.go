@@ -79,7 +79,6 @@ func (r *Reader) line() ([]byte, error) {
 			return nil, r.err
 		}
 		scanned -= r.room()
-		scanned = max(scanned, r.pos)
 		r.read()
 	}
 }
