@@ -23,11 +23,19 @@ type roster struct {
 // life.
 type user struct {
 	name    string
-	login   sync.Mutex // one login or logout at a time
+	login   gate // one login or logout at a time
 	box     mailbox
 	blocked atomic.Pointer[map[string]bool] // whom this user blocks; replaced, never changed
 	origins map[uint64]*origin              // guarded by login
 }
+
+// A gate is a lock that may be held while the store is waited for. It is a
+// channel because tests in virtual time see that who waits for a channel
+// waits, which they do not of a mutex.
+type gate chan struct{}
+
+func (g gate) Lock()   { g <- struct{}{} }
+func (g gate) Unlock() { <-g }
 
 // A session is a user's login from one origin. It outlives its connection by
 // the server's timeout.
@@ -97,7 +105,7 @@ func (s *Server) add(name string) *user {
 		r.users = make(map[string]*user)
 		r.online = make(map[string]*session)
 	}
-	u := &user{name: name}
+	u := &user{name: name, login: make(gate, 1)}
 	u.box.srv, u.box.user = s, u
 	r.users[name] = u
 	return u
