@@ -131,6 +131,8 @@ func TestMachine(t *testing.T) {
 			step{event(GBYE), "", Closing, 0},
 			step{event(code("XTRA")), "", Closing, 0},
 			step{event(MESG), "chatproto: unexpected MESG in phase Closing", Closing, 0})},
+		{"an unknown reply is no event", append(login[:4:4],
+			step{event(code("299")), "chatproto: unexpected 299 in phase Ready", Ready, 0})},
 		{"a known event in the wrong phase is a fault, and so is a request's verb", []step{
 			{event(MESG), "chatproto: unexpected MESG in phase Opened", Opened, 0},
 			{event(SEND), "chatproto: unexpected SEND in phase Opened", Opened, 0},

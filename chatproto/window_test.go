@@ -138,6 +138,11 @@ func TestWindowBinary(t *testing.T) {
 			t.Errorf("%d octets were taken", n)
 		}
 	}
+	damaged := append([]byte{0, 0, 0, 0, 0, 0, 0, 5}, bytes.Repeat([]byte{0xff}, 32)...)
+	var d Window
+	if err := d.UnmarshalBinary(damaged); err != nil || d.Look(0) != Refused {
+		t.Error("a stored form made the number 0 one that was accepted")
+	}
 	if w.High != 0x1c1 {
 		t.Error("a refused form changed the window")
 	}
