@@ -6,11 +6,13 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/parleyproto/parley/chatserver"
+	"github.com/parleyproto/parley/chatserver/store"
 )
 
 // Close ends the server at once, also while a Shutdown waits.
@@ -300,4 +302,76 @@ func TestReviewEventOfEndingConnectionIsLost(t *testing.T) {
 		}
 		srv.Close()
 	})
+}
+
+// When Shutdown has returned, nothing of the server runs any more.
+func TestReviewTimerOutlivesShutdown(t *testing.T) {
+	t.Skip("bug 29: what runs on timers is not waited for")
+	synctest.Test(t, func(t *testing.T) {
+		running := false
+		srv := &chatserver.Server{Accounts: demo, Hooks: chatserver.Hooks{
+			OnLogout: func(context.Context, string, string) {
+				running = true
+				time.Sleep(time.Minute)
+				running = false
+			},
+		}}
+		a := revLogin(t, srv, "A", "a1")
+		a.nc.Close()
+		time.Sleep(46 * time.Second) // the session has lingered long enough
+		if err := srv.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if running {
+			t.Error("Shutdown has returned, and a hook still runs on a timer's goroutine")
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
+// unreadable is a store that cannot read messages back.
+type unreadable struct {
+	*revGate
+	reads atomic.Int64
+}
+
+func (u *unreadable) Messages(context.Context, []uint64) ([]*store.Message, error) {
+	u.reads.Add(1)
+	return nil, errRevDisk
+}
+
+// While the server ends, a store that cannot be read is not asked without a
+// pause.
+func TestReviewReadingSpinsWhileClosing(t *testing.T) {
+	t.Skip("bug 16b: load does not pause once ctx has ended")
+	running, release := make(chan bool), make(chan bool)
+	st := &unreadable{revGate: newRevGate()}
+	srv := &chatserver.Server{Accounts: demo, Store: st, Hooks: chatserver.Hooks{
+		AuthorizeMessage: func(_ context.Context, m chatserver.Outgoing) error {
+			if m.From == "B" {
+				close(running)
+				<-release
+			}
+			return nil
+		},
+	}}
+	a := revMeet(t, srv, revLocal)
+	a.login("A", "a1")
+	a.send("SEND n=1 to=B :mail")
+	if !a.within(5*time.Second, "201") {
+		t.Fatal("no answer")
+	}
+	b := revMeet(t, srv, revLocal)
+	b.login("B", "b1")
+	b.send("SEND n=1 to=A :held up by a hook")
+	<-running
+	done := make(chan bool)
+	go func() { srv.Close(); close(done) }()
+	<-time.After(500 * time.Millisecond)
+	n := st.reads.Load()
+	close(release)
+	<-done
+	if n > 100 {
+		t.Errorf("in half a second of closing the store was read %d times, with a line in the log each", n)
+	}
 }
