@@ -29,11 +29,12 @@ const (
 
 // marks has a high bit set if an octet of w is not plain: below lowest, DEL or
 // above, or a backslash. A plain octet is printable ASCII that decodes and
-// encodes to itself. The other bits mean nothing, nor does which high bit it
-// is: a borrow or carry may set one above the octet that is not plain, or
-// clear one, but then that octet's own stands.
+// encodes to itself. (w + every01 marks DEL and what is above it, but for FF,
+// which w - lowest marks, with what is below lowest.) Which high bit it is
+// says nothing, nor do the other bits: an octet that is not plain may carry
+// into its neighbour, but its own mark stands.
 func marks(w, lowest uint64) uint64 {
-	return w | (w - lowest) | (w + every01) | ^((w ^ every5c) + every7f)
+	return (w - lowest) | (w + every01) | ^((w ^ every5c) + every7f)
 }
 
 // isPlain reports whether all of s is plain. Nearly every line is, so it is
