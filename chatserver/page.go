@@ -94,23 +94,30 @@ func (b *mailbox) load() {
 // loaded takes what was read in, drops what the store lost, and goes on
 // delivering.
 func (b *mailbox) loaded(seqs []uint64, read []*store.Message) {
+	back := make([]*message, len(read))
+	for i, sm := range read { // before mu is taken: it comes after the roster's
+		if sm == nil {
+			continue
+		}
+		m, err := b.srv.readBack(sm, b.user)
+		if err != nil {
+			b.srv.log.Error("a stored message cannot be encoded", "user", b.user.name, "seq", sm.Seq, "err", err)
+			continue
+		}
+		back[i] = m
+	}
 	b.mu.Lock()
 	b.loading = false
-	for i, sm := range read {
+	for i, m := range back {
 		at := b.find(seqs[i])
-		if at < 0 || b.queue[at].m != nil {
-			continue
-		}
-		m, err := (*message)(nil), error(nil)
-		if sm != nil {
-			m, err = b.srv.readBack(sm, b.user)
-		}
-		if m == nil {
-			b.srv.log.Error("a stored message cannot be delivered", "user", b.user.name, "seq", seqs[i], "err", err)
+		switch {
+		case at < 0 || b.queue[at].m != nil:
+		case m != nil:
+			b.queue[at].m = m
+		default:
+			b.srv.log.Error("a stored message cannot be delivered", "user", b.user.name, "seq", seqs[i])
 			b.lose(at)
-			continue
 		}
-		b.queue[at].m = m
 	}
 	c := b.conn
 	b.pump(nil)
