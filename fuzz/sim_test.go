@@ -1,0 +1,114 @@
+package fuzz
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/parleyproto/parley/fuzz/sim"
+)
+
+var (
+	simSeeds = flag.Int("sim.seeds", 150, "how many seeds TestSimulation runs")
+	simSeed  = flag.Uint64("sim.seed", 0, "the one seed that TestSimulation runs, with its log")
+	simHours = flag.Float64("sim.hours", 0, "run more seeds until so many virtual hours have passed")
+	simFirst = flag.Uint64("sim.first", 1, "the first of the seeds")
+	simTrace = flag.Bool("sim.trace", false, "log every line of every client")
+)
+
+// simulate runs one simulation in a bubble of its own. Everything that draws
+// at random draws from the seed, and one processor runs it all: that is as
+// near to one order of things as Go comes.
+func simulate(t *testing.T, o sim.Options) (res *sim.Result) {
+	t.Helper()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	cryptotest.SetGlobalRandom(t, o.Seed)
+	defer func() {
+		if p := recover(); p != nil {
+			buf := make([]byte, 1<<20)
+			t.Fatalf("seed %d: %v\n%s", o.Seed, p, buf[:runtime.Stack(buf, true)])
+		}
+	}()
+	synctest.Test(t, func(t *testing.T) { res = sim.Run(o) })
+	return res
+}
+
+// report fails t if the run showed a problem, with what is needed to see it
+// again.
+func report(t *testing.T, res *sim.Result) {
+	t.Helper()
+	if len(res.Problems) == 0 {
+		return
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %d problems after %v\nagain: go test ./fuzz -run '^TestSimulation$' -sim.seed=%d -sim.trace -v\n", res.Seed, len(res.Problems), res.Virtual, res.Seed)
+	fmt.Fprintf(&b, "%s\n", res.Plan)
+	for i, p := range res.Problems {
+		if i == 20 {
+			fmt.Fprintf(&b, "…\n")
+			break
+		}
+		fmt.Fprintf(&b, "  %v\n", p)
+	}
+	for _, line := range res.Log.About(150, res.Problems[0].Key) {
+		fmt.Fprintln(&b, line)
+	}
+	t.Error(b.String())
+}
+
+// must are the counts that must not stay 0 over all the seeds: a simulation
+// in which a fault never happens shows nothing about it.
+var must = []string{
+	"cuts seen by both", "cuts seen by the client", "cuts seen by the server", "half-open up", "half-open down", "half-open both ways",
+	"partitions", "slow paths", "slow readers", "full windows", "partial writes", "dials refused", "connections lost", "sessions resumed",
+	"crashes", "crashes that no client was told of", "crashes before a commit", "crashes after a commit", "shutdowns", "loads failed",
+	"commits failed", "commits failed though written", "commits stalled", "disks full", "pages read back", "pages not read",
+	"callbacks failed", "callbacks slow", "programs that restarted", "blocks and unblocks",
+	"messages accepted", "accepted as stored", "accepted as delivered", "messages refused", "messages refused by the operator",
+	"messages resent", "duplicates dropped", "refused earlier (455)", "mailboxes full (452)", "outcomes unknown", "unknown and seen",
+	"refusals of what was resent", "broadcast copies that were due", "broadcast copies skipped", "logins with mail",
+}
+
+// TestSimulation runs many seeds. Whatever breaks the guarantee is reported
+// with its seed.
+func TestSimulation(t *testing.T) {
+	first, n := *simFirst, *simSeeds
+	if *simSeed != 0 {
+		first, n = *simSeed, 1
+	} else if testing.Short() {
+		n = min(n, 10)
+	}
+	var total sim.Stats
+	var virtual time.Duration
+	failed := 0
+	for seed := first; seed < first+uint64(n) || *simSeed == 0 && virtual.Hours() < *simHours; seed++ {
+		res := simulate(t, sim.Options{Seed: seed, Trace: *simTrace})
+		report(t, res)
+		total.Merge(res.Stats)
+		virtual += res.Virtual
+		if *simSeed != 0 && testing.Verbose() {
+			fmt.Fprintln(os.Stderr, strings.Join(res.Log.Lines(), "\n"))
+		}
+		if len(res.Problems) > 0 {
+			if failed++; failed == 3 {
+				t.Fatal("three seeds failed, the rest is not run")
+			}
+		}
+		n = max(n, int(seed-first)+1)
+	}
+	t.Logf("%d seeds, %.1f virtual hours:\n%s", n, virtual.Hours(), total.String())
+	if n < 50 {
+		return
+	}
+	for _, what := range must {
+		if total.Get(what) == 0 {
+			t.Errorf("it never happened: %s", what)
+		}
+	}
+}
