@@ -1,0 +1,410 @@
+// Package sqlcore is a [store.Store] in an SQLite database, without the
+// driver: package sqlitestore runs it on the driver that chatd ships, and the
+// power-cut tests run the same SQL on one whose file system they can crash.
+//
+// # What is written
+//
+// Four tables: messages, in the order of arrival; records, the origins,
+// blocks and sessions; state, one row that says how many rows there must be;
+// and quarantine, where rows go that fail their checksum. See row.go for the
+// rows and schema.go for the schema.
+//
+// # After an error
+//
+// A commit that fails leaves the outcome unknown. The writing connection is
+// closed, and the next Commit opens another before it writes. What that one
+// writes is written and synced anew by SQLite, frame by frame; nothing that
+// the failed sync was to save counts as saved.
+package sqlcore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/parleyproto/parley/chatserver/store"
+)
+
+// A Config says what a Store runs on.
+type Config struct {
+	// Open opens the database: one connection that writes, and one that
+	// reads unless Single is set. Open makes the log durable that it finds:
+	// what a process wrote whose sync failed may be in the kernel's cache
+	// and on no disk, and would be taken for stored.
+	Open func() (*sql.DB, error)
+
+	// Code returns the SQLite result code of a driver's error, 0 if it is
+	// another error.
+	Code func(error) int
+
+	// Single keeps to one connection with the database locked, for file
+	// systems that have no memory to share between connections.
+	Single bool
+
+	// Synchronous is FULL if empty. A test shows what less loses.
+	Synchronous string
+
+	// LogSize returns the size of the log in octets; nil if nobody cares.
+	LogSize func() int64
+
+	// Rebuild replaces a database whose structure is damaged by one that
+	// has all that can be read of it. It is called with the database closed.
+	// nil returns the damage as an error.
+	Rebuild func(reason error) error
+
+	// OnDamage is told of each damage found, once in the life of the Store.
+	OnDamage func(Damage)
+
+	// NoCRC is for the test that shows what checksums find.
+	NoCRC bool
+
+	// Migrations replaces the schema, for tests.
+	Migrations []string
+}
+
+// Damage is something that the file should hold and does not, or not whole.
+type Damage struct {
+	Kind   string // message, record, state, file or log
+	Ref    uint64 // Seq of the message, id of the record
+	Reason string
+}
+
+func (d Damage) String() string {
+	if d.Ref == 0 {
+		return d.Kind + ": " + d.Reason
+	}
+	return fmt.Sprintf("%s %d: %s", d.Kind, d.Ref, d.Reason)
+}
+
+// The SQLite result codes that tell damage.
+const (
+	codeCorrupt = 11
+	codeNotADB  = 26
+)
+
+// Checkpoint is after how many pages of log SQLite moves them to the file.
+const checkpoint = 1000
+
+// maxLog is the size of the log above which a commit waits for its readers
+// and cuts it. It gets there only beside a reader that stays for long.
+const maxLog = 64 << 20
+
+var errClosed = errors.New("the store is closed")
+
+// A Store is a [store.Store] in SQLite.
+type Store struct {
+	cfg Config
+
+	mu      sync.Mutex // of the writing side
+	closed  bool
+	h       *handle // nil after an error that left nothing open
+	failed  bool    // the last commit failed: open another connection first
+	counts  counts
+	index   map[recordKey]place
+	lastID  int64  // the highest id of a record
+	row     []byte // scratch
+	args    []any  // scratch
+	logSeen int64  // the log's size when it was last cut
+
+	reading sync.Mutex // of handle.r; taken after mu
+
+	damageMu sync.Mutex
+	told     map[Damage]bool
+	pending  []Damage // rows to be moved to quarantine by the next commit
+	corrupt  error    // the structure is damaged: rebuild first
+}
+
+// A place says where a record is. Of a session it holds the origin, too.
+type place struct {
+	id     int64
+	origin uint64
+}
+
+// A handle is an open database.
+type handle struct {
+	db   *sql.DB
+	w, r *sql.Conn // the same if Single
+
+	insert, insertMany     *sql.Stmt
+	deleteIn, deleteRange  *sql.Stmt
+	readHead, writeHead    *sql.Stmt
+	setRecord, setMany     *sql.Stmt
+	deleteRecord, setState *sql.Stmt
+	readMessages           *sql.Stmt // on r
+}
+
+// Open opens the database that cfg names.
+func Open(cfg Config) (*Store, error) {
+	if cfg.Synchronous == "" {
+		cfg.Synchronous = "FULL"
+	}
+	if cfg.Migrations == nil {
+		cfg.Migrations = migrations
+	}
+	s := &Store{cfg: cfg, told: make(map[Damage]bool)}
+	err := s.open()
+	if err != nil && s.structural(err) {
+		err = s.rebuild(err)
+	}
+	if err != nil {
+		s.closeHandle()
+		return nil, err
+	}
+	return s, nil
+}
+
+// open opens the database anew and reads what a commit must know.
+func (s *Store) open() error {
+	ctx := context.Background()
+	old := s.h
+	if s.cfg.Single {
+		s.closeHandle()
+		old = nil
+	} else if old != nil {
+		old.w.Close() // the reader stays until there is another
+	}
+	h, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	s.reading.Lock()
+	s.h = h
+	s.reading.Unlock()
+	if old != nil {
+		old.close()
+	}
+	return s.readCounts(ctx)
+}
+
+func (s *Store) connect(ctx context.Context) (h *handle, err error) {
+	h = new(handle)
+	defer func() {
+		if err != nil {
+			h.close()
+		}
+	}()
+	if h.db, err = s.cfg.Open(); err != nil {
+		return h, err
+	}
+	h.db.SetMaxOpenConns(2)
+	h.db.SetMaxIdleConns(-1) // a connection given back is closed
+	if h.w, err = h.db.Conn(ctx); err != nil {
+		return h, err
+	}
+	if err := s.configure(ctx, h.w); err != nil {
+		return h, err
+	}
+	if err := migrate(ctx, h.w, s.cfg.Migrations); err != nil {
+		return h, err
+	}
+	if h.r = h.w; !s.cfg.Single {
+		if h.r, err = h.db.Conn(ctx); err != nil {
+			return h, err
+		}
+		if err := execAll(ctx, h.r, common+"; PRAGMA query_only = ON"); err != nil {
+			return h, err
+		}
+	}
+	return h, h.prepare(ctx)
+}
+
+// common are the settings of every connection. cell_size_check finds pages
+// that are damaged before their cells are followed.
+const common = "PRAGMA busy_timeout = 10000; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY"
+
+// configure makes c the connection that writes. There is no auto_vacuum: the
+// space of deleted messages is used again by later ones, and the pages that
+// auto_vacuum keeps to move others would have to be written when a message is
+// accepted. A backup is compact.
+func (s *Store) configure(ctx context.Context, c *sql.Conn) error {
+	if s.cfg.Single {
+		if _, err := c.ExecContext(ctx, "PRAGMA locking_mode = EXCLUSIVE"); err != nil {
+			return err
+		}
+	}
+	if err := execAll(ctx, c, common); err != nil {
+		return err
+	}
+	var mode string
+	if err := c.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("the file system does not allow a write-ahead log (journal mode %q)", mode)
+	}
+	return execAll(ctx, c, fmt.Sprintf("PRAGMA synchronous = %s; PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = %d; PRAGMA cache_size = -16000",
+		s.cfg.Synchronous, checkpoint, 4*checkpoint*4096))
+}
+
+func execAll(ctx context.Context, c *sql.Conn, script string) error {
+	_, err := c.ExecContext(ctx, script)
+	return err
+}
+
+// many is how many rows one statement inserts.
+const many = 64
+
+func (h *handle) prepare(ctx context.Context) error {
+	prepare := func(c *sql.Conn, st **sql.Stmt, query string) (err error) {
+		*st, err = c.PrepareContext(ctx, query)
+		return err
+	}
+	return errors.Join(
+		prepare(h.w, &h.insert, "INSERT INTO messages VALUES (?, ?, ?)"),
+		prepare(h.w, &h.insertMany, "INSERT INTO messages VALUES (?, ?, ?)"+repeat(", (?, ?, ?)", many-1)),
+		prepare(h.w, &h.deleteIn, "DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(?))"),
+		prepare(h.w, &h.deleteRange, "DELETE FROM messages WHERE seq BETWEEN ? AND ?"),
+		prepare(h.w, &h.readHead, "SELECT head FROM messages WHERE seq = ?"),
+		prepare(h.w, &h.writeHead, "UPDATE messages SET head = ? WHERE seq = ?"),
+		prepare(h.w, &h.setRecord, "REPLACE INTO records VALUES (?, ?)"),
+		prepare(h.w, &h.setMany, "REPLACE INTO records VALUES (?, ?)"+repeat(", (?, ?)", many-1)),
+		prepare(h.w, &h.deleteRecord, "DELETE FROM records WHERE id = ?"),
+		prepare(h.w, &h.setState, "REPLACE INTO state VALUES (?, ?)"),
+		prepare(h.r, &h.readMessages, "SELECT seq, head, text FROM messages WHERE seq IN (SELECT value FROM json_each(?))"),
+	)
+}
+
+func repeat(s string, n int) string {
+	b := make([]byte, 0, len(s)*n)
+	for range n {
+		b = append(b, s...)
+	}
+	return string(b)
+}
+
+func (h *handle) close() error {
+	if h == nil || h.db == nil {
+		return nil
+	}
+	for _, c := range []*sql.Conn{h.r, h.w} {
+		if c != nil {
+			c.Close()
+		}
+	}
+	return h.db.Close()
+}
+
+func (s *Store) closeHandle() error {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	err := s.h.close()
+	s.h = nil
+	return err
+}
+
+// Close implements [store.Store].
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	var err error
+	if !s.failed && s.hasPending() {
+		err = s.write(context.Background(), &store.Batch{})
+	}
+	s.closed = true
+	return errors.Join(err, s.closeHandle())
+}
+
+// ready makes the database usable for a commit, or says why it is not. The
+// caller holds mu.
+func (s *Store) ready() error {
+	if s.closed {
+		return errClosed
+	}
+	if reason := s.takeCorrupt(); reason != nil {
+		if err := s.rebuild(reason); err != nil {
+			s.setCorrupt(reason)
+			return err
+		}
+	}
+	if s.failed || s.h == nil {
+		s.failed = true
+		if err := s.open(); err != nil {
+			if s.structural(err) {
+				s.setCorrupt(err)
+			}
+			return fmt.Errorf("opening the database again: %w", err)
+		}
+		s.failed = false
+	}
+	return nil
+}
+
+// structural reports whether err says that the file is damaged beyond a row.
+func (s *Store) structural(err error) bool {
+	var d *structureError
+	if errors.As(err, &d) {
+		return true
+	}
+	code := s.cfg.Code(err) & 0xff
+	return code == codeCorrupt || code == codeNotADB
+}
+
+// A structureError is damage to the structure that SQLite does not notice.
+type structureError struct{ reason string }
+
+func (e *structureError) Error() string { return e.reason }
+
+// rebuild replaces the damaged file and opens the new one. The caller holds
+// mu, or is alone.
+func (s *Store) rebuild(reason error) error {
+	s.damaged(Damage{Kind: "file", Reason: reason.Error()})
+	if s.cfg.Rebuild == nil {
+		return reason
+	}
+	s.closeHandle()
+	s.damageMu.Lock()
+	s.pending = nil // the rebuilding does it
+	s.damageMu.Unlock()
+	if err := s.cfg.Rebuild(reason); err != nil {
+		s.failed = true
+		return fmt.Errorf("the database is damaged (%w), and making another from it failed: %w", reason, err)
+	}
+	s.failed = false
+	return s.open()
+}
+
+// damaged tells of damage, once.
+func (s *Store) damaged(d Damage) bool {
+	s.damageMu.Lock()
+	told := s.told[d]
+	s.told[d] = true
+	s.damageMu.Unlock()
+	if !told && s.cfg.OnDamage != nil {
+		s.cfg.OnDamage(d)
+	}
+	return !told
+}
+
+// quarantine tells of a damaged row and has the next commit move it.
+func (s *Store) quarantine(d Damage) {
+	if s.damaged(d) {
+		s.damageMu.Lock()
+		s.pending = append(s.pending, d)
+		s.damageMu.Unlock()
+	}
+}
+
+func (s *Store) hasPending() bool {
+	s.damageMu.Lock()
+	defer s.damageMu.Unlock()
+	return len(s.pending) > 0
+}
+
+func (s *Store) setCorrupt(err error) {
+	s.damageMu.Lock()
+	s.corrupt = err
+	s.damageMu.Unlock()
+}
+
+func (s *Store) takeCorrupt() error {
+	s.damageMu.Lock()
+	defer s.damageMu.Unlock()
+	err := s.corrupt
+	s.corrupt = nil
+	return err
+}

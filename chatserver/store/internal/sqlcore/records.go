@@ -1,0 +1,84 @@
+package sqlcore
+
+import (
+	"context"
+	"maps"
+	"slices"
+)
+
+// rows gathers what a batch does to the table of records, so that each row is
+// written once. It keeps the store's index up to date, which is read anew
+// should the commit fail.
+type rows struct {
+	s    *Store
+	rows map[int64][]byte // to be written; nil: to be deleted
+	was  map[int64]bool   // whether the row was there before
+}
+
+func newRows(s *Store) *rows {
+	return &rows{s: s, rows: make(map[int64][]byte), was: make(map[int64]bool)}
+}
+
+// put returns the id of the row of key, a new one if there is none.
+func (r *rows) put(key recordKey) int64 {
+	at, ok := r.s.index[key]
+	if !ok {
+		r.s.lastID++
+		at.id = r.s.lastID
+		r.s.index[key] = at
+	}
+	r.note(at.id, ok)
+	return at.id
+}
+
+func (r *rows) set(id int64, row []byte) { r.rows[id] = row }
+
+// remove deletes the row of key.
+func (r *rows) remove(key recordKey) {
+	if at, ok := r.s.index[key]; ok {
+		delete(r.s.index, key)
+		r.note(at.id, true)
+		r.rows[at.id] = nil
+	}
+}
+
+func (r *rows) note(id int64, was bool) {
+	if _, ok := r.was[id]; !ok {
+		r.was[id] = was
+	}
+}
+
+// write writes the rows in their order in the file.
+func (r *rows) write(ctx context.Context, counts *counts) error {
+	var set []int64
+	for _, id := range slices.Sorted(maps.Keys(r.rows)) {
+		row, was := r.rows[id], r.was[id]
+		switch {
+		case row != nil:
+			set = append(set, id)
+			if !was {
+				counts.records++
+			}
+		case was:
+			counts.records--
+			if _, err := r.s.h.deleteRecord.ExecContext(ctx, id); err != nil {
+				return err
+			}
+		}
+	}
+	for len(set) > 0 {
+		n, st := 1, r.s.h.setRecord
+		if len(set) >= many {
+			n, st = many, r.s.h.setMany
+		}
+		r.s.args = r.s.args[:0]
+		for _, id := range set[:n] {
+			r.s.args = append(r.s.args, id, r.rows[id])
+		}
+		if _, err := st.ExecContext(ctx, r.s.args...); err != nil {
+			return err
+		}
+		set = set[n:]
+	}
+	return nil
+}

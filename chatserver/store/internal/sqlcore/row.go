@@ -1,0 +1,299 @@
+package sqlcore
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+
+	"github.com/parleyproto/parley/chatproto"
+	"github.com/parleyproto/parley/chatserver/store"
+)
+
+// Every row is packed into a cell:
+//
+//	CRC-32C of all that follows, 4 octets
+//	length of the body, 4 octets
+//	body: the row's id, then what the kind of row has
+//
+// Numbers are uvarints or little-endian words, strings have a length before
+// them. The id in the body ties a row to its place: one that moved does not
+// pass for another. The length lets cells be read one after the other out of
+// one long blob. User names stand in the row itself, not in a table of users:
+// a few octets more, but no damage to one page can take the names from many.
+const cellHead = 8
+
+// castagnoli is CRC-32C, which processors compute by themselves.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var (
+	errShort = errors.New("the row is cut short")
+	errCRC   = errors.New("the checksum is wrong")
+	errPlace = errors.New("the row is not in its place")
+	errForm  = errors.New("the row makes no sense")
+	errText  = errors.New("the checksum of the text is wrong")
+)
+
+// beginCell appends the head of a cell and the id.
+func beginCell(b []byte, id uint64) []byte {
+	return binary.AppendUvarint(append(b, make([]byte, cellHead)...), id)
+}
+
+// endCell completes the cell that begins at start.
+func endCell(b []byte, start int) []byte {
+	cell := b[start:]
+	binary.LittleEndian.PutUint32(cell[4:], uint32(len(cell)-cellHead))
+	binary.LittleEndian.PutUint32(cell, crc32.Checksum(cell[4:], castagnoli))
+	return b
+}
+
+// A decoder reads the fields of a row. A field that is not there is zero, and
+// sets bad.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+// nextCell takes the first cell off b, its checksum verified unless noCRC,
+// and returns its id, a decoder that stands behind it, and the rest of b.
+func nextCell(b []byte, noCRC bool) (id uint64, d decoder, rest []byte, err error) {
+	if len(b) < cellHead {
+		return 0, d, nil, errShort
+	}
+	n := uint64(binary.LittleEndian.Uint32(b[4:]))
+	if uint64(len(b)-cellHead) < n {
+		return 0, d, nil, errShort
+	}
+	cell, rest := b[:cellHead+n], b[cellHead+n:]
+	if !noCRC && crc32.Checksum(cell[4:], castagnoli) != binary.LittleEndian.Uint32(cell) {
+		return 0, d, nil, errCRC
+	}
+	d.b = cell[cellHead:]
+	id = d.uvarint()
+	if d.bad {
+		return 0, d, nil, errForm
+	}
+	return id, d, rest, nil
+}
+
+// onlyCell is nextCell for a blob that holds the cell of row id and nothing
+// else.
+func onlyCell(b []byte, id uint64, noCRC bool) (decoder, error) {
+	got, d, rest, err := nextCell(b, noCRC)
+	switch {
+	case err != nil:
+		return d, err
+	case len(rest) > 0 && !noCRC:
+		return d, errForm
+	case got != id && !noCRC:
+		return d, errPlace
+	}
+	return d, nil
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.b, d.bad = nil, true
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) octets(n uint64) []byte {
+	if n > uint64(len(d.b)) {
+		d.b, d.bad = nil, true
+		return nil
+	}
+	v := d.b[:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) octet() byte {
+	if v := d.octets(1); v != nil {
+		return v[0]
+	}
+	return 0
+}
+
+func (d *decoder) word32() uint32 {
+	if v := d.octets(4); v != nil {
+		return binary.LittleEndian.Uint32(v)
+	}
+	return 0
+}
+
+func (d *decoder) word64() uint64 {
+	if v := d.octets(8); v != nil {
+		return binary.LittleEndian.Uint64(v)
+	}
+	return 0
+}
+
+func (d *decoder) name(n names) string { return n.get(d.octets(d.uvarint())) }
+
+// end reports a row that was too short or too long.
+func (d *decoder) end() error {
+	if d.bad || len(d.b) > 0 {
+		return errForm
+	}
+	return nil
+}
+
+// names makes one string of all equal names.
+type names map[string]string
+
+func (n names) get(b []byte) string {
+	if s, ok := n[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if n != nil {
+		n[s] = s
+	}
+	return s
+}
+
+func appendName(b []byte, name string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(name))), name...)
+}
+
+// appendHead appends the cell of a message: all of it but the text, of which
+// it holds the length and the CRC. Load reads no more than this.
+func appendHead(b []byte, m *store.Message) []byte {
+	return appendHeadOf(b, m, uint64(len(m.Text)), crc32.Checksum(m.Text, castagnoli))
+}
+
+func appendHeadOf(b []byte, m *store.Message, size uint64, crc uint32) []byte {
+	start := len(b)
+	b = beginCell(b, m.Seq)
+	cast := byte(0)
+	if m.Cast {
+		cast = 1
+	}
+	b = append(b, cast)
+	b = binary.LittleEndian.AppendUint32(b, crc)
+	b = binary.AppendUvarint(b, size)
+	b = binary.LittleEndian.AppendUint64(b, m.ID.Origin)
+	b = binary.AppendUvarint(b, m.ID.N)
+	b = binary.AppendUvarint(b, uint64(m.Time))
+	b = appendName(b, m.From)
+	b = binary.AppendUvarint(b, uint64(len(m.Audience)))
+	for _, name := range m.Audience {
+		b = appendName(b, name)
+	}
+	return endCell(b, start)
+}
+
+// head reads what appendHead wrote into m, whose Audience it reuses, and
+// returns the CRC of the text.
+func (d *decoder) head(m *store.Message, n names) (crc uint32, err error) {
+	m.Cast = d.octet() == 1
+	crc = d.word32()
+	m.Size = int(d.uvarint())
+	m.ID = chatproto.ID{Origin: d.word64(), N: d.uvarint()}
+	m.Time = int64(d.uvarint())
+	m.From = d.name(n)
+	m.Audience = m.Audience[:0]
+	for range d.uvarint() {
+		if d.bad {
+			break
+		}
+		m.Audience = append(m.Audience, d.name(n))
+	}
+	return crc, d.end()
+}
+
+// The kinds of records.
+const (
+	originRecord  = 'o'
+	blockRecord   = 'b'
+	sessionRecord = 's'
+)
+
+// A recordKey says what a record is about: there is one of each.
+type recordKey struct {
+	kind        byte
+	user, other string // other: whom a block is against
+	origin      uint64 // of an origin's record
+}
+
+func appendOrigin(b []byte, id uint64, o *store.Origin) []byte {
+	start := len(b)
+	b = appendName(append(beginCell(b, id), originRecord), o.User)
+	b = binary.LittleEndian.AppendUint64(b, o.Origin)
+	b = binary.AppendUvarint(b, uint64(o.Used))
+	b, _ = o.Window.AppendBinary(b) // it has no error
+	return endCell(b, start)
+}
+
+func appendBlock(b []byte, id uint64, k *store.Block) []byte {
+	start := len(b)
+	b = appendName(append(beginCell(b, id), blockRecord), k.Owner)
+	return endCell(appendName(b, k.User), start)
+}
+
+func appendSession(b []byte, id uint64, k *store.Session) []byte {
+	start := len(b)
+	b = appendName(append(beginCell(b, id), sessionRecord), k.User)
+	return endCell(binary.LittleEndian.AppendUint64(b, k.Origin), start)
+}
+
+// A record is one row of the table of records, read: what its key says, and
+// the one of the three that its kind names.
+type record struct {
+	recordKey
+	origin  store.Origin
+	session store.Session
+}
+
+// record reads a record of any kind.
+func (d *decoder) record(n names) (r record, err error) {
+	r.kind = d.octet()
+	r.user = d.name(n)
+	switch r.kind {
+	case originRecord:
+		r.recordKey.origin = d.word64()
+		r.origin = store.Origin{User: r.user, Origin: r.recordKey.origin, Used: int64(d.uvarint())}
+		err = r.origin.Window.UnmarshalBinary(d.b)
+		d.b = nil
+	case blockRecord:
+		r.other = d.name(n)
+	case sessionRecord:
+		r.session = store.Session{User: r.user, Origin: d.word64()}
+	default:
+		return r, errForm
+	}
+	if err != nil {
+		return r, err
+	}
+	return r, d.end()
+}
+
+// A counts is the row of the table state: what the file must hold. With it, a
+// row that vanished is missed.
+type counts struct {
+	commits  uint64 // so far
+	lastSeq  uint64 // the highest Seq ever written
+	messages uint64 // rows
+	records  uint64 // rows
+}
+
+const stateID = 1
+
+func appendCounts(b []byte, c *counts) []byte {
+	start := len(b)
+	b = beginCell(b, stateID)
+	for _, n := range []uint64{c.commits, c.lastSeq, c.messages, c.records} {
+		b = binary.AppendUvarint(b, n)
+	}
+	return endCell(b, start)
+}
+
+func (d *decoder) counts() (c counts, err error) {
+	for _, n := range []*uint64{&c.commits, &c.lastSeq, &c.messages, &c.records} {
+		*n = d.uvarint()
+	}
+	return c, d.end()
+}
