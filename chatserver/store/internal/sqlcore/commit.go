@@ -53,7 +53,7 @@ func (s *Store) write(ctx context.Context, b *store.Batch) (err error) {
 			}
 		}
 	}()
-	if _, err := w.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if _, err := s.h.begin.ExecContext(ctx); err != nil {
 		return err
 	}
 	if err := s.moveDamaged(ctx, &counts, pending); err != nil {
@@ -73,7 +73,7 @@ func (s *Store) write(ctx context.Context, b *store.Batch) (err error) {
 	if _, err := s.h.setState.ExecContext(ctx, stateID, s.row); err != nil {
 		return err
 	}
-	if _, err := w.ExecContext(ctx, "COMMIT"); err != nil {
+	if _, err := s.h.commit.ExecContext(ctx); err != nil {
 		return err
 	}
 	s.counts = counts
@@ -99,10 +99,7 @@ func (s *Store) addMessages(ctx context.Context, counts *counts, ms []*store.Mes
 	}
 	counts.messages += uint64(len(ms))
 	for len(ms) > 0 {
-		n, st := 1, s.h.insert
-		if len(ms) >= many {
-			n, st = many, s.h.insertMany
-		}
+		st, n := s.h.insert.most(len(ms))
 		s.args, s.row = s.args[:0], s.row[:0]
 		for _, m := range ms[:n] {
 			start := len(s.row)

@@ -22,6 +22,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/parleyproto/parley/chatserver/store"
@@ -127,12 +128,29 @@ type handle struct {
 	db   *sql.DB
 	w, r *sql.Conn // the same if Single
 
-	insert, insertMany     *sql.Stmt
+	begin, commit          *sql.Stmt
+	insert, setRecord      sized
 	deleteIn, deleteRange  *sql.Stmt
 	readHead, writeHead    *sql.Stmt
-	setRecord, setMany     *sql.Stmt
 	deleteRecord, setState *sql.Stmt
 	readMessages           *sql.Stmt // on r
+}
+
+// sized is a statement that writes several rows, for each of some numbers of
+// them: what a row costs is mostly what the statement does.
+type sized [len(sizes)]*sql.Stmt
+
+var sizes = [...]int{64, 8, 1}
+
+// most returns the statement for as many as possible of n rows, and their
+// number.
+func (st *sized) most(n int) (*sql.Stmt, int) {
+	for i, size := range sizes {
+		if size <= n {
+			return st[i], size
+		}
+	}
+	return nil, 0
 }
 
 // Open opens the database that cfg names.
@@ -243,35 +261,31 @@ func execAll(ctx context.Context, c *sql.Conn, script string) error {
 	return err
 }
 
-// many is how many rows one statement inserts.
-const many = 64
-
 func (h *handle) prepare(ctx context.Context) error {
-	prepare := func(c *sql.Conn, st **sql.Stmt, query string) (err error) {
-		*st, err = c.PrepareContext(ctx, query)
-		return err
+	var errs []error
+	prepare := func(c *sql.Conn, query string) *sql.Stmt {
+		st, err := c.PrepareContext(ctx, query)
+		errs = append(errs, err)
+		return st
 	}
-	return errors.Join(
-		prepare(h.w, &h.insert, "INSERT INTO messages VALUES (?, ?, ?)"),
-		prepare(h.w, &h.insertMany, "INSERT INTO messages VALUES (?, ?, ?)"+repeat(", (?, ?, ?)", many-1)),
-		prepare(h.w, &h.deleteIn, "DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(?))"),
-		prepare(h.w, &h.deleteRange, "DELETE FROM messages WHERE seq BETWEEN ? AND ?"),
-		prepare(h.w, &h.readHead, "SELECT head FROM messages WHERE seq = ?"),
-		prepare(h.w, &h.writeHead, "UPDATE messages SET head = ? WHERE seq = ?"),
-		prepare(h.w, &h.setRecord, "REPLACE INTO records VALUES (?, ?)"),
-		prepare(h.w, &h.setMany, "REPLACE INTO records VALUES (?, ?)"+repeat(", (?, ?)", many-1)),
-		prepare(h.w, &h.deleteRecord, "DELETE FROM records WHERE id = ?"),
-		prepare(h.w, &h.setState, "REPLACE INTO state VALUES (?, ?)"),
-		prepare(h.r, &h.readMessages, "SELECT seq, head, text FROM messages WHERE seq IN (SELECT value FROM json_each(?))"),
-	)
-}
-
-func repeat(s string, n int) string {
-	b := make([]byte, 0, len(s)*n)
-	for range n {
-		b = append(b, s...)
+	prepareSized := func(query, row string) (st sized) {
+		for i, n := range sizes {
+			st[i] = prepare(h.w, query+row+strings.Repeat(", "+row, n-1))
+		}
+		return st
 	}
-	return string(b)
+	h.begin = prepare(h.w, "BEGIN IMMEDIATE")
+	h.commit = prepare(h.w, "COMMIT")
+	h.insert = prepareSized("INSERT INTO messages VALUES ", "(?, ?, ?)")
+	h.setRecord = prepareSized("REPLACE INTO records VALUES ", "(?, ?)")
+	h.deleteIn = prepare(h.w, "DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(?))")
+	h.deleteRange = prepare(h.w, "DELETE FROM messages WHERE seq BETWEEN ? AND ?")
+	h.readHead = prepare(h.w, "SELECT head FROM messages WHERE seq = ?")
+	h.writeHead = prepare(h.w, "UPDATE messages SET head = ? WHERE seq = ?")
+	h.deleteRecord = prepare(h.w, "DELETE FROM records WHERE id = ?")
+	h.setState = prepare(h.w, "REPLACE INTO state VALUES (?, ?)")
+	h.readMessages = prepare(h.r, "SELECT seq, head, text FROM messages WHERE seq IN (SELECT value FROM json_each(?))")
+	return errors.Join(errs...)
 }
 
 func (h *handle) close() error {

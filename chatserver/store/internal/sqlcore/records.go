@@ -67,10 +67,7 @@ func (r *rows) write(ctx context.Context, counts *counts) error {
 		}
 	}
 	for len(set) > 0 {
-		n, st := 1, r.s.h.setRecord
-		if len(set) >= many {
-			n, st = many, r.s.h.setMany
-		}
+		st, n := r.s.h.setRecord.most(len(set))
 		r.s.args = r.s.args[:0]
 		for _, id := range set[:n] {
 			r.s.args = append(r.s.args, id, r.rows[id])
