@@ -1,9 +1,12 @@
 package chatserver
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -26,8 +29,8 @@ func (c *conn) helo(f *chatproto.Frame) {
 	acks, ok1 := flag(f, "acks", false)
 	pres, ok2 := flag(f, "pres", true)
 	beat, ok3 := f.Uint("beat")
-	if _, has := f.Get("beat"); has && (!ok3 || beat == 0) || !ok1 || !ok2 {
-		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "HELO takes acks= and pres= with 0 or 1, and beat= with milliseconds from 1"}, "")
+	if _, has := f.Get("beat"); has && (!ok3 || beat == 0) || !ok1 || !ok2 || !capabilities(f) {
+		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "HELO takes acks= and pres= with 0 or 1, beat= with milliseconds from 1, and caps= with names and commas between them"}, "")
 		return
 	}
 	c.acks, c.quiet = acks, !pres
@@ -44,6 +47,13 @@ func flag(f *chatproto.Frame, key string, absent bool) (value, ok bool) {
 		return absent, true
 	}
 	return string(v) == "1", string(v) == "0" || string(v) == "1"
+}
+
+// capabilities reports whether caps=, if there is one, is a list of names.
+// This version has none to agree on.
+func capabilities(f *chatproto.Frame) bool {
+	v, has := f.Get("caps")
+	return !has || !slices.Contains(strings.Split(string(v), ","), "")
 }
 
 // authenticate answers AUTH: one step of a login.
@@ -85,41 +95,58 @@ func (c *conn) authenticate(f *chatproto.Frame) {
 // checkPassword ends a PLAIN login: refused, locked out, or logged in.
 func (c *conn) checkPassword(st authState, pass string) {
 	s := c.srv
+	ctx, cancel := context.WithDeadline(s.ctx, c.deadline())
+	defer cancel()
 	key := lockoutKey{st.user, source(c.nc.RemoteAddr())}
-	if left := s.lockouts.locked(key); left > 0 {
-		c.lockedOut(left)
+	leave := s.lockouts.enter(ctx, key)
+	if leave == nil {
+		c.unavailable("Logging in took too long")
 		return
 	}
-	ok, err := s.Accounts.CheckPassword(s.ctx, st.user, pass)
+	u := c.proven(ctx, st, pass, key)
+	leave()
+	if u != nil {
+		c.login(ctx, u, st.origin)
+	}
+}
+
+// proven returns the account whose password was given, or answers why not.
+func (c *conn) proven(ctx context.Context, st authState, pass string, key lockoutKey) *user {
+	s := c.srv
+	if left := s.lockouts.locked(key); left > 0 {
+		c.lockedOut(left)
+		return nil
+	}
+	ok, err := s.Accounts.CheckPassword(ctx, st.user, pass)
 	if err != nil {
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
-		return
+		return nil
 	}
 	if !ok {
 		left := s.lockouts.failed(key, s.LockoutTries, s.Lockout)
 		c.log().Info("login refused", "account", st.user, "left", left)
 		if left == 0 {
 			c.lockedOut(s.Lockout)
-			return
+			return nil
 		}
 		c.reply(chatproto.ReplyDenied, st.user, field{"left", strconv.Itoa(left)})
-		return
+		return nil
 	}
 	if hook := s.Hooks.AuthorizeLogin; hook != nil {
 		info := c.info()
 		info.User, info.Origin = st.user, st.origin
-		if err := hook(s.ctx, info); err != nil {
+		if err := hook(ctx, info); err != nil {
 			c.refuse(s.refusal(chatproto.AUTH, err), st.user)
-			return
+			return nil
 		}
 	}
 	s.lockouts.succeeded(key)
-	u, err := s.user(s.ctx, st.user)
+	u, err := s.user(ctx, st.user)
 	if err != nil || u == nil {
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
-		return
+		return nil
 	}
-	c.login(u, st.origin)
+	return u
 }
 
 // lockedOut answers a login that is refused for so long.
@@ -140,7 +167,7 @@ func (c *conn) welcome(o *origin, isNew, known bool, high uint64, mail int) {
 		c.beat = limit
 		fields = append(fields, field{"beat", millis(limit)})
 	}
-	if c.quiet || !c.srv.announces() {
+	if c.quiet {
 		fields = append(fields, field{"pres", "0"})
 	}
 	if o.drawn {

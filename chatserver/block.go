@@ -13,12 +13,15 @@ func (c *conn) block(f *chatproto.Frame, on bool) {
 		return
 	}
 	c.user.login.Lock()
-	defer c.user.login.Unlock()
 	c.user.block(u.name, on)
+	hooks := func() {}
 	if on {
-		c.srv.consentEvent(chatproto.ConsentBlock, u, c.user)
+		hooks = c.srv.consentStep(chatproto.ConsentBlock, u, c.user)
 	}
 	c.srv.commit.write(func(b *store.Batch) {
 		b.Blocks = append(b.Blocks, store.Block{Owner: c.user.name, User: u.name, Off: !on})
 	}, c.answerWhenStored(chatproto.ReplyOK, u.name))
+	c.user.login.Unlock()
+	c.by.flush()
+	hooks()
 }

@@ -11,6 +11,14 @@ import (
 	"github.com/parleyproto/parley/chatserver/store"
 )
 
+// compactFrom is the number of messages in the open batch from which on those
+// that were acknowledged meanwhile are dropped before the cut.
+const compactFrom = 512
+
+// graceTime is how long a commit may still take when the server was told to
+// end at once.
+const graceTime = 5 * time.Second
+
 // gatherTime is how long a body for somebody who is there may wait for its
 // batch: live chat is acknowledged before it, and never reaches the disk.
 const gatherTime = 5 * time.Millisecond
@@ -22,10 +30,13 @@ type committer struct {
 	wake chan struct{} // capacity 1
 	gone chan struct{} // closed when run has ended
 
+	stopping chan struct{} // closed by stop
+
 	failing atomic.Bool // the last commit failed: nothing more is accepted
 
 	mu      sync.Mutex
 	open    batch
+	compact int  // the length of open.messages at which to compact it
 	urgent  bool // cut at once
 	stopped bool
 	err     error // of the last commit; nil if it succeeded
@@ -46,7 +57,7 @@ func (b *batch) empty() bool {
 }
 
 func newCommitter(s *Server) *committer {
-	return &committer{srv: s, wake: make(chan struct{}, 1), gone: make(chan struct{})}
+	return &committer{srv: s, wake: make(chan struct{}, 1), gone: make(chan struct{}), stopping: make(chan struct{}), compact: compactFrom}
 }
 
 // add takes an accepted message in, with the window that its number was
@@ -62,6 +73,9 @@ func (k *committer) add(m *message, o *origin) {
 	if first {
 		k.open.oldest = time.Now()
 	}
+	if len(k.open.messages) >= k.compact {
+		k.dropAcknowledged()
+	}
 	k.open.messages = append(k.open.messages, m)
 	if !o.drawn {
 		if k.open.windows == nil {
@@ -75,6 +89,23 @@ func (k *committer) add(m *message, o *origin) {
 	if wake {
 		k.signal()
 	}
+}
+
+// dropAcknowledged drops bodies that need not be written any more, so that
+// live chat leaves nothing behind however long a commit takes. The caller
+// holds mu.
+func (k *committer) dropAcknowledged() {
+	kept := k.open.messages[:0]
+	for _, m := range k.open.messages {
+		if m.isCast() || m.left.Load() > 0 {
+			kept = append(kept, m)
+		} else {
+			m.origin.batched.Add(-1)
+		}
+	}
+	clear(k.open.messages[len(kept):])
+	k.open.messages = kept
+	k.compact = max(compactFrom, 2*len(kept))
 }
 
 func (u *user) attached() bool {
@@ -147,7 +178,7 @@ func (k *committer) signal() {
 }
 
 // run commits until stop.
-func (k *committer) run() {
+func (k *committer) run(ctx context.Context) {
 	defer close(k.gone)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -167,7 +198,7 @@ func (k *committer) run() {
 		}
 		k.mu.Unlock()
 		if wait == 0 {
-			if !k.commit() {
+			if !k.commit(ctx) {
 				return
 			}
 			continue
@@ -182,7 +213,7 @@ func (k *committer) run() {
 
 // commit cuts the open batch and writes it, again and again if need be. It
 // reports false if it gave up because the server ends.
-func (k *committer) commit() bool {
+func (k *committer) commit(ctx context.Context) bool {
 	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		cut, rows := k.cut()
 		if cut == nil {
@@ -190,7 +221,7 @@ func (k *committer) commit() bool {
 		}
 		err := error(nil)
 		if !rows.Empty() {
-			err = k.srv.Store.Commit(context.Background(), rows)
+			err = k.srv.Store.Commit(ctx, rows)
 		}
 		k.failing.Store(err != nil)
 		k.mu.Lock()
@@ -208,7 +239,7 @@ func (k *committer) commit() bool {
 		}
 		select {
 		case <-time.After(delay):
-		case <-k.srv.ctx.Done():
+		case <-k.stopping:
 		}
 	}
 }
@@ -225,6 +256,7 @@ func (k *committer) cut() (*batch, *store.Batch) {
 	}
 	cut := k.open
 	k.open = batch{}
+	k.compact = compactFrom
 	rows := &store.Batch{Acks: cut.acks, Origins: cut.rest.Origins, Blocks: cut.rest.Blocks, Sessions: cut.rest.Sessions}
 	keep := make(map[*origin]bool)
 	kept := cut.messages[:0]
@@ -331,13 +363,26 @@ func (k *committer) putBack(cut *batch) {
 	k.urgent = true
 }
 
-// stop ends run when everything is committed, or cannot be, and waits for it.
-func (k *committer) stop() {
+// stop ends run when everything is committed, or cannot be. It waits for it,
+// but not longer than for graceTime after cut is closed, and reports whether
+// run has ended.
+func (k *committer) stop(cut <-chan struct{}) bool {
 	k.mu.Lock()
 	k.stopped = true
 	k.mu.Unlock()
+	close(k.stopping)
 	k.signal()
-	<-k.gone
+	select {
+	case <-k.gone:
+		return true
+	case <-cut:
+	}
+	select {
+	case <-k.gone:
+		return true
+	case <-time.After(graceTime):
+		return false
+	}
 }
 
 // failure returns why the last commit failed, nil if it did not.

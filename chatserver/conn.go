@@ -35,26 +35,27 @@ type conn struct {
 	acks   bool // the client acknowledges deliveries
 	quiet  bool // it wants no presence
 	beat   time.Duration
+	ended  bool   // the client says nothing more
 	why    string // the connection ended, for OnDisconnect
 
 	taken   int // deliveries acknowledged; of the writer's goroutine if the client does not acknowledge
 	toucher atomic.Pointer[sweep]
 
-	mu         sync.Mutex
-	answered   sync.Cond // on mu: something was answered, written, or ended
-	version    *chatproto.Version
-	machine    *chatproto.Machine
-	slots      []slot
-	out        []byte
-	counted    int // deliveries put into out so far
-	presence   map[string]bool
-	writing    bool
-	shut       bool // the sending side is shut
-	inputEnded bool // the client says nothing more; it is sent answers only
-	dead       string
-	bye        *farewell
-	lastWrite  time.Time
-	live       *time.Timer
+	mu        sync.Mutex
+	answered  sync.Cond // on mu: something was answered, written, or ended
+	version   *chatproto.Version
+	machine   *chatproto.Machine
+	slots     []slot
+	out       []byte
+	counted   int // deliveries put into out so far
+	presence  map[string]bool
+	writing   bool
+	shut      bool // the sending side is shut
+	muted     bool // it is sent answers only
+	dead      string
+	bye       *farewell
+	lastWrite time.Time
+	live      *time.Timer
 }
 
 // A farewell is how the server wants to end a connection.
@@ -136,11 +137,11 @@ func (c *conn) admitted() bool {
 func (c *conn) mayRead(buffered bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.dead == "" && c.bye == nil && (len(c.out) >= outboundLimit || len(c.slots) >= c.version.Limits.Unanswered) {
+	for c.crowded() {
 		c.mu.Unlock()
 		c.by.flush()
 		c.mu.Lock()
-		if c.dead == "" && c.bye == nil && (len(c.out) >= outboundLimit || len(c.slots) >= c.version.Limits.Unanswered) {
+		if c.crowded() {
 			c.answered.Wait()
 		}
 	}
@@ -151,6 +152,16 @@ func (c *conn) mayRead(buffered bool) bool {
 		c.nc.SetReadDeadline(c.deadline())
 	}
 	return true
+}
+
+// crowded reports whether the client must read or wait before more is read of
+// it. The caller holds mu.
+func (c *conn) crowded() bool {
+	limit := outboundLimit
+	if c.user == nil {
+		limit = strangerLimit
+	}
+	return c.dead == "" && c.bye == nil && (len(c.out) >= limit || len(c.slots) >= c.version.Limits.Unanswered)
 }
 
 // deadline is when a client that stays silent from now on has been so for too
@@ -187,9 +198,7 @@ func (c *conn) readFailed(err error) {
 	case woken: // to say goodbye, or to say nothing
 	case err == io.EOF, err == io.ErrUnexpectedEOF:
 		c.why = "end of input"
-		c.mu.Lock()
-		c.inputEnded = true
-		c.mu.Unlock()
+		c.ended = true
 	case errors.Is(err, chatproto.ErrNoEndOfLine):
 		c.goodbye("protocol", "No end of line within 64 KiB")
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -252,10 +261,11 @@ func (c *conn) waitAnswered() {
 // what is buffered, reads a little longer so that the client sees the end and
 // not a reset, and lets the session linger.
 func (c *conn) finish() {
-	c.by.flush()
-	if c.sess != nil {
+	c.mute() // no deliveries and events any more
+	if c.sess != nil && c.acks {
 		c.user.box.detach(c)
 	}
+	c.by.flush()
 	c.waitAnswered()
 	c.mu.Lock()
 	if c.bye != nil && c.dead == "" && c.machine.Phase() < chatproto.Closing {
@@ -271,7 +281,7 @@ func (c *conn) finish() {
 	if c.why == "" {
 		c.why = c.dead
 	}
-	drain := c.dead == "" && !c.inputEnded
+	drain := c.dead == "" && !c.ended
 	if c.dead == "" {
 		c.dead = "closed"
 	}
@@ -286,6 +296,7 @@ func (c *conn) finish() {
 	}
 	c.nc.Close()
 	if c.sess != nil {
+		c.user.box.detach(c) // what was written to a client that does not acknowledge is out of it by now
 		c.srv.detach(c)
 	}
 	s := c.srv

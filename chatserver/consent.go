@@ -1,7 +1,6 @@
 package chatserver
 
 import (
-	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -46,11 +45,12 @@ func (c *conn) listen(f *chatproto.Frame) {
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "LSTN takes port=PORT, from 1024 to 65535"}, "")
 		return
 	}
-	addr := c.nc.RemoteAddr().String()
-	if host, _, err := net.SplitHostPort(addr); err == nil {
-		addr = host
+	ip := addrOf(c.nc.RemoteAddr())
+	if !ip.IsValid() {
+		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "This connection has no address that others could be given"}, "")
+		return
 	}
-	l := listener{addr, port}
+	l := listener{ip.String(), port}
 	cs := &c.srv.consents
 	cs.mu.Lock()
 	if cs.listens == nil {
@@ -66,7 +66,7 @@ func (c *conn) listen(f *chatproto.Frame) {
 	}
 	cs.mu.Unlock()
 	for _, p := range granted {
-		c.srv.consentEvent(chatproto.ConsentMove, p.asker, p.owner)
+		c.srv.consentEvent(chatproto.ConsentMove, p.asker, p.owner, &c.by)
 	}
 	c.reply(chatproto.ReplyOK, "")
 }
@@ -94,7 +94,7 @@ func (c *conn) askAddress(f *chatproto.Frame) {
 		c.refuse(chatproto.ErrSlowDown, owner.name)
 	default:
 		c.reply(chatproto.ReplyAsked, owner.name)
-		c.srv.consentEvent(chatproto.ConsentAsk, c.user, owner)
+		c.srv.consentEvent(chatproto.ConsentAsk, c.user, owner, &c.by)
 	}
 }
 
@@ -133,7 +133,7 @@ func (c *conn) consent(f *chatproto.Frame) {
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "You do not listen for private chats"}, name)
 	default:
 		c.reply(rule.Reply, name)
-		c.srv.consentEvent(chatproto.ConsentGrant, asker, c.user)
+		c.srv.consentEvent(chatproto.ConsentGrant, asker, c.user, &c.by)
 	}
 }
 
@@ -149,13 +149,14 @@ func (c *conn) revoke(f *chatproto.Frame) {
 		return
 	}
 	if asker != nil {
-		c.srv.consentEvent(chatproto.ConsentRevoke, asker, c.user)
+		c.srv.consentEvent(chatproto.ConsentRevoke, asker, c.user, &c.by)
 	}
 	c.reply(chatproto.ReplyOK, name)
 }
 
-// consentsOf ends all consents of a user whose session ended.
-func (s *Server) consentsOf(u *user, why string) {
+// consentsOf ends all consents of a user whose session ended, and returns what
+// tells the application.
+func (s *Server) consentsOf(u *user, why string) (hooks []func()) {
 	ev := chatproto.ConsentGone
 	if why == "replaced" {
 		ev = chatproto.ConsentReplace
@@ -171,12 +172,24 @@ func (s *Server) consentsOf(u *user, why string) {
 	}
 	cs.mu.Unlock()
 	for _, p := range ended {
-		s.consentEvent(ev, p.asker, p.owner)
+		hooks = append(hooks, s.consentStep(ev, p.asker, p.owner))
 	}
+	return hooks
 }
 
-// consentEvent steps the consent of one pair and tells whom the table says.
-func (s *Server) consentEvent(ev chatproto.ConsentEvent, asker, owner *user) {
+// consentEvent steps the consent of one pair and tells whom the table says,
+// and the application, for which by, if it is not nil, is flushed.
+func (s *Server) consentEvent(ev chatproto.ConsentEvent, asker, owner *user, by *sweep) {
+	hooks := s.consentStep(ev, asker, owner)
+	if by != nil {
+		by.flush()
+	}
+	hooks()
+}
+
+// consentStep is consentEvent but for the application, which is told by what
+// it returns, when no lock is held.
+func (s *Server) consentStep(ev chatproto.ConsentEvent, asker, owner *user) (hooks func()) {
 	cs, p := &s.consents, pair{asker, owner}
 	cs.mu.Lock()
 	e := cs.pairs[p]
@@ -213,7 +226,7 @@ func (s *Server) consentEvent(ev chatproto.ConsentEvent, asker, owner *user) {
 		s.tellConsent(rule, notify, p, l, ttl)
 	}
 	cs.mu.Unlock()
-	s.consentHooks(notify, rule, p)
+	return func() { s.consentHooks(notify, rule, p) }
 }
 
 // enter puts a pair into a state, for as long as that lasts. The caller holds
@@ -236,12 +249,12 @@ func (cs *consents) enter(s *Server, p pair, state chatproto.ConsentState, now t
 	}
 	e.state, e.expires = state, now.Add(lasts)
 	var timer *time.Timer
-	timer = time.AfterFunc(lasts, func() {
+	timer = s.after(lasts, func() {
 		cs.mu.Lock()
 		current := cs.pairs[p] == e && e.timer == timer
 		cs.mu.Unlock()
 		if current {
-			s.consentEvent(chatproto.ConsentExpire, p.asker, p.owner)
+			s.consentEvent(chatproto.ConsentExpire, p.asker, p.owner, nil)
 		}
 	})
 	e.timer = timer

@@ -24,16 +24,19 @@
 // In the order in which they are taken; whoever holds one takes only later
 // ones:
 //
-//	user.login      one login or logout of a user at a time
-//	origin.mu       the window of one origin: what is decided
-//	Server.mu       the roster: users, who is online, connections
-//	mailbox.mu      one mailbox; held while messages enter and leave it
-//	consents.mu     all consents
-//	origin.waitMu   mailboxes that wait for an origin's window to be stored
-//	committer.mu    the open batch
-//	conn.mu         one connection: its phase, replies and outbound buffer
-//	lockouts.mu     failed logins
+//	user.login       one login or logout of a user at a time
+//	origin.mu        the window of one origin: what is decided
+//	consents.mu      all consents
+//	roster.mu        the users, and who is online
+//	session.mu       one session: its connection, and what waits for the next
+//	Server.mu        listeners and connections
+//	mailbox.mu       one mailbox; held while messages enter and leave it
+//	origin.waitMu    mailboxes that wait for an origin's window to be stored
+//	committer.mu     the open batch
+//	conn.mu          one connection: its phase, replies and outbound buffer
+//	lockouts.mu      failed logins
 //
-// None but user.login is held while a callback runs or the store is waited
-// for, none at all while a socket is written.
+// None is held while a hook runs. Only user.login is held while the store is
+// waited for, and none at all while a socket is written. Accounts are asked
+// with no lock held but the turn of the same account and source address.
 package chatserver

@@ -12,8 +12,8 @@ import (
 //
 // An On... hook tells of a fact and cannot refuse it; nil means that nobody
 // is told. An Authorize... hook decides: nil means yes to everybody. An
-// error that is a *[chatproto.Error] with a code that may answer the request
-// goes to the client as it is; any other becomes code 451 with a fixed
+// error that is a *[chatproto.Error] with a 4xx or 5xx code that may answer the
+// request goes to the client as it is; any other becomes code 451 with a fixed
 // sentence, and its text goes to the log alone.
 //
 // Hooks run on the goroutine of the connection concerned, in the order in
@@ -87,7 +87,7 @@ type Delivered struct {
 // it is an *Error whose code may answer verb, else code 451.
 func (s *Server) refusal(verb chatproto.Code, err error) *chatproto.Error {
 	var e *chatproto.Error
-	if errors.As(err, &e) && chatproto.V1.Answers(verb, e.Code) {
+	if errors.As(err, &e) && e.Code.Class() >= 4 && chatproto.V1.Known(e.Code) && chatproto.V1.Answers(verb, e.Code) {
 		return e
 	}
 	s.log.Error("a hook failed", "verb", verb.String(), "err", err)

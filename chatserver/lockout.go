@@ -1,6 +1,7 @@
 package chatserver
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"sync"
@@ -14,8 +15,9 @@ const maxLockouts = 65536
 // lockouts counts failed logins by account and source address, of accounts
 // that exist and of names that do not.
 type lockouts struct {
-	mu      sync.Mutex
-	entries map[lockoutKey]*lockout
+	mu       sync.Mutex
+	entries  map[lockoutKey]*lockout
+	checking map[lockoutKey]chan struct{} // the last attempt with a key; closed when it is through
 }
 
 type lockoutKey struct {
@@ -40,7 +42,7 @@ func source(a net.Addr) netip.Prefix {
 	if ip.Is6() {
 		bits = 64
 	}
-	p, _ := ip.WithZone("").Prefix(bits)
+	p, _ := ip.Prefix(bits)
 	return p
 }
 
@@ -49,10 +51,47 @@ func addrOf(a net.Addr) netip.Addr {
 	if a == nil {
 		return netip.Addr{}
 	}
-	if ap, err := netip.ParseAddrPort(a.String()); err == nil {
-		return ap.Addr().Unmap()
+	s := a.String()
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap().WithZone("")
 	}
-	return netip.Addr{}
+	ip, _ := netip.ParseAddr(s)
+	return ip.Unmap().WithZone("")
+}
+
+// enter waits until the attempts with this key that came before are through,
+// so that what one finds is counted before the next is checked. It returns
+// what ends this attempt, or nil if ctx ended before.
+func (l *lockouts) enter(ctx context.Context, key lockoutKey) func() {
+	mine := make(chan struct{})
+	l.mu.Lock()
+	before := l.checking[key]
+	if l.checking == nil {
+		l.checking = make(map[lockoutKey]chan struct{})
+	}
+	l.checking[key] = mine
+	l.mu.Unlock()
+	leave := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		close(mine)
+		if l.checking[key] == mine {
+			delete(l.checking, key)
+		}
+	}
+	if before == nil {
+		return leave
+	}
+	select {
+	case <-before:
+		return leave
+	case <-ctx.Done():
+		go func() { // keep the turns of those who wait behind
+			<-before
+			leave()
+		}()
+		return nil
+	}
 }
 
 // locked returns how long a login is still refused, 0 if it is not.

@@ -19,20 +19,25 @@ type mailbox struct {
 	head     int
 	sent     int // in flight on conn
 	sentSize int
-	size     int           // octets of all that waits
-	bySender map[*user]int // how much waits of whom; kept only while somebody could exceed his share
-	conn     *conn         // what delivers; nil while nobody is there
-	stalled  bool          // waits for an origin's window to be stored
-	loading  bool          // waits for the store to be read
+	size     int             // octets of all that waits
+	places   uint64          // given out so far
+	bySender map[*user]share // how much waits of whom; kept only while somebody could exceed his quarter
+	conn     *conn           // what delivers; nil while nobody is there
+	stalled  bool            // waits for an origin's window to be stored
+	loading  bool            // waits for the store to be read
 }
 
 // A waiting message is one place in a mailbox.
 type waiting struct {
-	m    *message // nil while only the store has it
-	from *user
-	seq  uint64
-	size int // octets on the wire
+	m     *message // nil while only the store has it
+	from  *user
+	seq   uint64
+	place uint64 // ascends in the queue, as seq does not: broadcasts come late
+	size  int    // octets on the wire
 }
+
+// A share is how much waits of one sender.
+type share struct{ n, size int }
 
 func (b *mailbox) len() int { return len(b.queue) - b.head }
 
@@ -51,7 +56,10 @@ func (b *mailbox) accept(m *message, by *sweep) *chatproto.Error {
 	if m.seq == 0 {
 		m.seq = b.srv.seq.Add(1)
 	}
-	b.add(waiting{m: m, from: m.from, seq: m.seq, size: len(m.frame)})
+	place := b.add(waiting{m: m, from: m.from, seq: m.seq, size: len(m.frame)})
+	if !m.isCast() {
+		m.place = place
+	}
 	b.pump(by)
 	return nil
 }
@@ -59,36 +67,46 @@ func (b *mailbox) accept(m *message, by *sweep) *chatproto.Error {
 // full reports whether m exceeds the mailbox's quota or its sender's quarter
 // of it.
 func (b *mailbox) full(m *message) bool {
-	n := b.len()
-	if n >= b.srv.MailboxMessages || b.size+len(m.frame) > b.srv.MailboxBytes {
+	n, size := b.len(), b.size+len(m.frame)
+	if n >= b.srv.MailboxMessages || size > b.srv.MailboxBytes {
 		return true
 	}
-	share := max(b.srv.MailboxMessages/4, 1)
-	if n < share {
+	most := share{max(b.srv.MailboxMessages/4, 1), b.srv.MailboxBytes / 4}
+	if n < most.n && size <= most.size {
 		b.bySender = nil
 		return false
 	}
 	if b.bySender == nil {
-		b.bySender = make(map[*user]int)
-		for _, q := range b.queue[b.head:] {
-			b.bySender[q.from]++
+		b.bySender = make(map[*user]share)
+		for _, w := range b.queue[b.head:] {
+			b.count(w, 1)
 		}
 	}
-	return b.bySender[m.from] >= share
+	has := b.bySender[m.from]
+	return has.n >= most.n || has.size+len(m.frame) > most.size
+}
+
+// count keeps what waits, of all and of each sender: w came (1) or went (-1).
+func (b *mailbox) count(w waiting, by int) {
+	if b.bySender != nil {
+		has := b.bySender[w.from]
+		b.bySender[w.from] = share{has.n + by, has.size + by*w.size}
+	}
 }
 
 // add appends a message. The caller holds mu, or is the only one to know the server.
-func (b *mailbox) add(w waiting) {
+func (b *mailbox) add(w waiting) (place uint64) {
 	if b.head > 0 && len(b.queue) == cap(b.queue) {
 		n := copy(b.queue, b.queue[b.head:])
 		clear(b.queue[n:])
 		b.queue, b.head = b.queue[:n], 0
 	}
+	b.places++
+	w.place = b.places
 	b.queue = append(b.queue, w)
 	b.size += w.size
-	if b.bySender != nil {
-		b.bySender[w.from]++
-	}
+	b.count(w, 1)
+	return w.place
 }
 
 // pump puts what may leave into the outbound buffer of the connection, within
@@ -100,9 +118,12 @@ func (b *mailbox) pump(by *sweep) {
 		return
 	}
 	limits := &chatproto.V1.Limits
-	for b.head+b.sent < len(b.queue) && b.sent < limits.InFlight && b.sentSize < limits.InFlightBytes {
+	for b.head+b.sent < len(b.queue) && b.sent < limits.InFlight {
 		next := &b.queue[b.head+b.sent]
 		m := next.m
+		if b.sent > 0 && b.sentSize+next.size > limits.InFlightBytes {
+			return
+		}
 		if m == nil {
 			b.load()
 			return
@@ -194,9 +215,7 @@ func (b *mailbox) acknowledge(c *conn, n int, buf []*message, by *sweep) (acked 
 		b.queue[i] = waiting{}
 		b.size -= w.size
 		b.sentSize -= w.size
-		if b.bySender != nil {
-			b.bySender[w.from]--
-		}
+		b.count(w, -1)
 		buf = append(buf, w.m)
 	}
 	b.head += n
@@ -215,8 +234,12 @@ func (b *mailbox) acknowledge(c *conn, n int, buf []*message, by *sweep) (acked 
 // taken in all.
 func (c *conn) ackd(f *chatproto.Frame) {
 	count, ok := f.Uint("count")
+	if !c.acks {
+		c.goodbye("protocol", "ACKD needs acks=1 in HELO")
+		return
+	}
 	taken := uint64(c.taken)
-	if !ok || !c.acks || count < taken || count-taken > uint64(chatproto.V1.Limits.InFlight) ||
+	if !ok || count < taken || count-taken > uint64(chatproto.V1.Limits.InFlight) ||
 		!c.acknowledged(c.user, int(count-taken), &c.by) {
 		c.goodbye("protocol", "ACKD counts what was not delivered")
 		return

@@ -1,6 +1,7 @@
 package chatserver
 
 import (
+	"math"
 	"sync/atomic"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -18,6 +19,7 @@ const (
 // for.
 type message struct {
 	seq    uint64
+	place  uint64 // in its recipient's mailbox; 0 for a broadcast
 	id     chatproto.ID
 	at     int64 // milliseconds since 1970
 	after  uint64
@@ -106,10 +108,7 @@ func (c *conn) accept(f *chatproto.Frame, target *user) {
 		return
 	}
 	o := c.sess.origin
-	o.mu.Lock()
-	if o.conn.Load() != c {
-		o.mu.Unlock()
-		c.die("fenced")
+	if !c.lockOrigin(o) {
 		return
 	}
 	n, again := c.decided(o, c.tag)
@@ -135,11 +134,24 @@ func (c *conn) accept(f *chatproto.Frame, target *user) {
 		c.refuse(refused, name(target))
 		return
 	}
-	c.answerWhenSettled(m, skipped)
 	if hook := c.srv.Hooks.OnAccepted; hook != nil {
 		c.by.flush()
 		hook(c.srv.ctx, Accepted{m.id, c.user.name, name(target), m.audience()})
 	}
+	c.answerWhenSettled(m, skipped)
+}
+
+// lockOrigin locks o.mu for a decision. If another connection has taken over,
+// or the session ended, there is nothing to decide any more: it reports
+// false, and the connection ends.
+func (c *conn) lockOrigin(o *origin) bool {
+	o.mu.Lock()
+	if o.conn.Load() == c && !c.sess.over() {
+		return true
+	}
+	o.mu.Unlock()
+	c.die("fenced")
+	return false
 }
 
 func (m *message) audience() int {
@@ -165,6 +177,10 @@ func (c *conn) decided(o *origin, tag uint64) (n uint64, again bool) {
 		o.used, o.numbered = true, numbered
 	} else {
 		c.refuseNumber(o, tag, "In one session either all messages carry n= or none")
+		return 0, true
+	}
+	if !numbered && o.win.High == math.MaxUint64 {
+		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "This origin has no numbers left. Please log in with another"}, "")
 		return 0, true
 	}
 	if !numbered {
@@ -210,10 +226,7 @@ func (o *origin) decide(n uint64, accepted bool) {
 // decideRefused refuses a SEND or CAST for good: its number is decided.
 func (c *conn) decideRefused(f *chatproto.Frame, refused *chatproto.Error, user string) {
 	o := c.sess.origin
-	o.mu.Lock()
-	if o.conn.Load() != c {
-		o.mu.Unlock()
-		c.die("fenced")
+	if !c.lockOrigin(o) {
 		return
 	}
 	n, again := c.decided(o, c.tag)

@@ -13,6 +13,8 @@ import (
 // answers is not read from.
 const (
 	outboundLimit  = 64 << 10
+	strangerLimit  = 2 << 10           // of a connection that is not logged in
+	eventsLimit    = 4 * outboundLimit // with which a client that reads no events is cut off
 	presenceQueued = 4 << 10
 )
 
@@ -25,7 +27,11 @@ const keptBuffer = 128 << 10
 
 // buffer returns the outbound buffer to append to. The caller holds mu.
 func (c *conn) buffer() []byte {
-	if c.out == nil {
+	switch {
+	case c.out != nil:
+	case c.user == nil:
+		c.out = make([]byte, 0, 512)
+	default:
 		c.out = *buffers.Get().(*[]byte)
 	}
 	return c.out
@@ -60,7 +66,7 @@ func (w *sweep) flush() {
 // will flush it.
 func (c *conn) push(frame []byte, by *sweep) bool {
 	c.mu.Lock()
-	if c.inputEnded || len(c.out) >= outboundLimit || c.machine.Event(verbOf(frame)) != nil {
+	if c.muted || len(c.out) >= outboundLimit || c.machine.Event(verbOf(frame)) != nil {
 		c.mu.Unlock()
 		return false
 	}
@@ -77,11 +83,22 @@ func verbOf(frame []byte) chatproto.Code {
 	return chatproto.Code(frame[0])<<24 | chatproto.Code(frame[1])<<16 | chatproto.Code(frame[2])<<8 | chatproto.Code(frame[3])
 }
 
-// notify sends an event that is not counted, and reports whether it could.
+// notify sends an event that is not counted, and reports whether it could. A
+// client that lets too many pile up is cut off: its session lingers.
 func (c *conn) notify(code chatproto.Code, text string, fields ...field) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.inputEnded && c.event(code, fields, text)
+	if len(c.out) >= eventsLimit {
+		c.abort("reads too slowly")
+	}
+	return !c.muted && c.dead == "" && c.event(code, fields, text)
+}
+
+// mute has nothing more sent but answers.
+func (c *conn) mute() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.muted = true
 }
 
 // flush has what is buffered written. A writer's goroutine lives only while
@@ -114,11 +131,11 @@ func (c *conn) write() {
 		c.nc.SetWriteDeadline(c.lastWrite.Add(c.srv.Timeout)) // with mu held: abort's deadline is the last one
 		c.mu.Unlock()
 		_, err := c.nc.Write(out)
-		if cap(out) <= keptBuffer {
+		if cap(out) >= 4<<10 && cap(out) <= keptBuffer {
 			out = out[:0]
 			buffers.Put(&out)
 		}
-		if err == nil && u != nil {
+		if u != nil && (err == nil || !c.acks) { // part of it may have arrived: at most once
 			c.wrote(u, counted, &by)
 		}
 		c.mu.Lock()

@@ -1,6 +1,7 @@
 package chatserver
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -37,29 +38,21 @@ func (b *mailbox) stored(m *message) {
 	if b.conn != nil {
 		ahead = chatproto.V1.Limits.InFlight
 	}
-	if i := b.find(m.seq); i >= b.head+ahead && m.inStore() {
+	if i := b.find(m.place); i >= b.head+ahead && m.inStore() {
 		b.queue[i].m = nil
 	}
 }
 
-// find returns the place of the message with this seq, -1 if it is not there.
-// The queue is in the order of seq but for broadcasts, which may have come a
-// few places late.
-func (b *mailbox) find(seq uint64) int {
-	const few = 64
-	i, _ := slices.BinarySearchFunc(b.queue[b.head:], seq, func(w waiting, seq uint64) int {
-		if w.seq < seq {
-			return -1
-		}
-		return 1
+// find returns where the message of this place stands in the queue, -1 if it
+// is gone. The caller holds mu.
+func (b *mailbox) find(place uint64) int {
+	i, ok := slices.BinarySearchFunc(b.queue[b.head:], place, func(w waiting, place uint64) int {
+		return cmp.Compare(w.place, place)
 	})
-	i += b.head
-	for k := max(i-few, b.head); k < min(i+few, len(b.queue)); k++ {
-		if b.queue[k].seq == seq {
-			return k
-		}
+	if !ok {
+		return -1
 	}
-	return -1
+	return b.head + i
 }
 
 // load reads what leaves next back from the store, on a goroutine of its own.
@@ -70,30 +63,35 @@ func (b *mailbox) load() {
 	}
 	b.loading = true
 	limits := &chatproto.V1.Limits
-	var seqs []uint64
+	var seqs, places []uint64
 	size := b.sentSize
 	for i := b.head + b.sent; i < min(b.head+limits.InFlight, len(b.queue)) && size < limits.InFlightBytes; i++ {
 		size += b.queue[i].size
 		if b.queue[i].m == nil {
 			seqs = append(seqs, b.queue[i].seq)
+			places = append(places, b.queue[i].place)
 		}
 	}
 	b.srv.running.Go(func() {
-		read, err := b.srv.Store.Messages(b.srv.ctx, seqs)
-		if err != nil {
+		for {
+			read, err := b.srv.Store.Messages(b.srv.ctx, seqs)
+			if err == nil {
+				b.loaded(places, read)
+				return
+			}
 			b.srv.log.Error("reading mail failed", "user", b.user.name, "err", err, "retry", loadRetry)
 			select {
 			case <-time.After(loadRetry):
 			case <-b.srv.ctx.Done():
+				return // the server ends, and the connection with it
 			}
 		}
-		b.loaded(seqs, read)
 	})
 }
 
 // loaded takes what was read in, drops what the store lost, and goes on
 // delivering.
-func (b *mailbox) loaded(seqs []uint64, read []*store.Message) {
+func (b *mailbox) loaded(places []uint64, read []*store.Message) {
 	back := make([]*message, len(read))
 	for i, sm := range read { // before mu is taken: it comes after the roster's
 		if sm == nil {
@@ -109,13 +107,14 @@ func (b *mailbox) loaded(seqs []uint64, read []*store.Message) {
 	b.mu.Lock()
 	b.loading = false
 	for i, m := range back {
-		at := b.find(seqs[i])
+		at := b.find(places[i])
 		switch {
 		case at < 0 || b.queue[at].m != nil:
 		case m != nil:
-			b.queue[at].m = m
+			b.size += len(m.frame) - b.queue[at].size
+			b.queue[at].m, b.queue[at].size = m, len(m.frame)
 		default:
-			b.srv.log.Error("a stored message cannot be delivered", "user", b.user.name, "seq", seqs[i])
+			b.srv.log.Error("a stored message cannot be delivered", "user", b.user.name, "seq", b.queue[at].seq)
 			b.lose(at)
 		}
 	}
@@ -131,9 +130,7 @@ func (b *mailbox) loaded(seqs []uint64, read []*store.Message) {
 // does not hold up the others. The caller holds mu.
 func (b *mailbox) lose(at int) {
 	b.size -= b.queue[at].size
-	if b.bySender != nil {
-		b.bySender[b.queue[at].from]--
-	}
+	b.count(b.queue[at], -1)
 	b.queue = slices.Delete(b.queue, at, at+1)
 }
 

@@ -6,6 +6,7 @@ import (
 
 // online answers ONLN: who is there, of those who have not blocked the asker.
 func (c *conn) online(f *chatproto.Frame) {
+	c.waitAnswered() // a list that waits for its turn would be kept meanwhile
 	names, more := c.srv.roster.list(f.Value("after"), c.version.Limits.Page, func(u *user) bool {
 		return u != c.user && !u.blocks(c.user.name)
 	})
@@ -47,7 +48,7 @@ func (s *Server) announce(u *user, on bool) {
 func (c *conn) present(user string, on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inputEnded {
+	if c.muted {
 		return
 	}
 	if len(c.presence) == 0 && len(c.out) < presenceQueued {

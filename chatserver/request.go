@@ -23,15 +23,17 @@ func (c *conn) request(f *chatproto.Frame) {
 	switch {
 	case refused != nil:
 		c.refuse(refused.(*chatproto.Error), "")
-	case hasN && c.tag == 0:
+	case c.version.Unanswered(c.verb) && c.sess == nil:
+		return
+	case hasN && c.tag == 0 && !c.version.Unanswered(c.verb):
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "n= takes a number from 1"}, "")
-	case c.sess != nil && c.sess.origin.conn.Load() != c:
+	case c.sess != nil && (c.sess.origin.conn.Load() != c || c.sess.over()):
 		c.die("fenced")
 		return
 	default:
 		c.apply(f)
 	}
-	if c.tag == 0 {
+	if c.tag == 0 && (refused != nil || !c.version.Unanswered(c.verb)) {
 		c.waitAnswered()
 	}
 }

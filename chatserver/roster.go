@@ -61,9 +61,9 @@ type origin struct {
 
 	mu             sync.Mutex
 	win            chatproto.Window
-	bar            uint64    // the highest number decided as a refusal or a broadcast in this life of the server
-	used, numbered bool      // some message was decided in this life of the server, and whether with a number of the client's
-	last           time.Time // when a connection last came or went
+	bar            uint64       // the highest number decided as a refusal or a broadcast in this life of the server
+	used, numbered bool         // some message was decided in this life of the server, and whether with a number of the client's
+	last           atomic.Int64 // when a connection last came or went, milliseconds since 1970
 
 	conn   atomic.Pointer[conn] // whom answers go to
 	stored atomic.Uint64        // High of the window as the store has it
@@ -213,7 +213,8 @@ func (s *Server) load() error {
 	s.seq.Store(st.LastSeq)
 	for _, o := range st.Origins {
 		u := s.add(o.User)
-		org := &origin{user: u, id: o.Origin, win: o.Window, last: time.UnixMilli(o.Used)}
+		org := &origin{user: u, id: o.Origin, win: o.Window}
+		org.last.Store(o.Used)
 		org.stored.Store(o.Window.High)
 		u.addOrigin(org)
 	}
@@ -228,7 +229,7 @@ func (s *Server) load() error {
 		}
 		sess := &session{user: u, origin: org}
 		s.roster.online[u.name] = sess
-		sess.linger = time.AfterFunc(s.Timeout, func() { s.end(sess, nil, "timeout") })
+		sess.linger = s.after(s.Timeout, func() { s.end(sess, nil, "timeout") })
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -98,7 +99,8 @@ type Server struct {
 	ctx       context.Context // ends with the server; given to callbacks
 	cancel    context.CancelFunc
 	running   sync.WaitGroup // connections and what they started
-	stopped   chan struct{}  // closed when the first stop is through
+	stopped   chan struct{}  // closed at the end
+	stopErr   error          // set before that
 }
 
 // defaults fills the fields that were left zero.
@@ -152,7 +154,10 @@ func (s *Server) start() error {
 			s.setUpErr = fmt.Errorf("chatserver: reading the store: %w", err)
 			return
 		}
-		go s.commit.run()
+		// What was accepted is still committed when ctx has ended.
+		ctx, cancel := context.WithCancel(context.Background())
+		context.AfterFunc(s.ctx, func() { time.AfterFunc(graceTime, cancel) })
+		go s.commit.run(ctx)
 	})
 	return s.setUpErr
 }
@@ -187,10 +192,9 @@ func (s *Server) Serve(l net.Listener) error {
 		if s.isClosing() {
 			return ErrServerClosed
 		}
-		if errors.Is(err, net.ErrClosed) {
-			return err
+		if !passes(err) {
+			return fmt.Errorf("chatserver: accepting a connection: %w", err)
 		}
-		// Out of descriptors, most likely: it passes when somebody leaves.
 		wait = min(max(5*time.Millisecond, 2*wait), time.Second)
 		s.log.Warn("accepting a connection failed", "err", err, "retry", wait)
 		select {
@@ -199,6 +203,18 @@ func (s *Server) Serve(l net.Listener) error {
 			return ErrServerClosed
 		}
 	}
+}
+
+// passes reports whether an error of Accept passes: there are no descriptors
+// or buffers until somebody leaves, or a connection was gone before it was
+// accepted.
+func passes(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // ServeConn serves one connection that the caller accepted, of any kind, and
@@ -236,71 +252,110 @@ func (s *Server) isClosing() bool {
 	return s.closing
 }
 
+// errHung is what ending a server returns when its store does not answer.
+var errHung = errors.New("chatserver: the store did not answer; what was not acknowledged may be lost")
+
 // Shutdown ends the server gracefully: it accepts no more connections, reads
 // no more requests, commits what was accepted, answers it, tells every client
-// goodbye, and waits until that is written or ctx ends. Sessions stay in the
-// store: a server that starts again on it finds them. It returns nil, or
-// everything that went wrong. Calling it again, or after Close, does no harm.
+// goodbye, and waits until that is written or ctx ends; then it cuts what is
+// left. Sessions stay in the store: a server that starts again on it finds
+// them. It returns nil, or everything that went wrong. Calling it again, or
+// after Close, waits for the end as well.
 func (s *Server) Shutdown(ctx context.Context) error {
-	return s.stop(ctx, func(c *conn) { c.goodbye("shutdown", "The server is shutting down") })
-}
-
-// Close ends the server at once: connections are cut; what was accepted is
-// committed. Calling it again, or after Shutdown, does no harm.
-func (s *Server) Close() error {
-	cut, cancel := context.WithCancel(context.Background())
-	cancel()
-	return s.stop(cut, func(*conn) {})
-}
-
-func (s *Server) stop(ctx context.Context, end func(*conn)) error {
 	if err := s.start(); err != nil {
 		return nil // never served
 	}
-	var errs *multierror.Error
+	errs := s.endAll(ctx)
+	select {
+	case <-s.stopped:
+		if s.stopErr != nil {
+			errs = multierror.Append(errs, s.stopErr)
+		}
+	case <-ctx.Done():
+		s.cut()
+		errs = multierror.Append(errs, ctx.Err())
+		<-s.stopped
+		if s.stopErr != nil {
+			errs = multierror.Append(errs, s.stopErr)
+		}
+	}
+	return errs.ErrorOrNil()
+}
+
+// Close ends the server at once: connections are cut, also those that a
+// Shutdown waits for; what was accepted is committed, if the store answers
+// within 5 seconds. Calling it again, or after Shutdown, does no harm.
+func (s *Server) Close() error {
+	if err := s.start(); err != nil {
+		return nil // never served
+	}
+	errs := s.endAll(s.ctx)
+	s.cut()
+	<-s.stopped
+	if s.stopErr != nil {
+		errs = multierror.Append(errs, s.stopErr)
+	}
+	return errs.ErrorOrNil()
+}
+
+// endAll begins the end, unless it has begun: nothing is accepted any more,
+// and every connection ends once what was read from it is answered.
+func (s *Server) endAll(ctx context.Context) (errs *multierror.Error) {
 	s.mu.Lock()
 	first := !s.closing
 	s.closing = true
 	for l := range s.listeners {
-		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		if err := l.Close(); first && err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = multierror.Append(errs, err)
 		}
 	}
 	conns := slices.Collect(maps.Keys(s.conns))
 	s.mu.Unlock()
 	if !first {
-		<-s.stopped
 		return nil
 	}
-	defer close(s.stopped)
 	s.roster.stopTimers()
 	s.consents.stop()
 	for _, c := range conns {
-		end(c)
+		c.goodbye("shutdown", "The server is shutting down")
 	}
-	done := make(chan struct{})
 	go func() {
 		s.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		if err := context.Cause(ctx); errors.Is(err, context.DeadlineExceeded) {
-			errs = multierror.Append(errs, err)
+		if !s.commit.stop(s.ctx.Done()) {
+			s.stopErr = errHung
+		} else if err := s.commit.failure(); err != nil {
+			s.stopErr = fmt.Errorf("chatserver: not everything could be stored: %w", err)
 		}
 		s.cancel()
-		for _, c := range conns {
-			c.die("server closed")
-		}
-		<-done
-	}
-	s.commit.stop()
+		close(s.stopped)
+	}()
+	return errs
+}
+
+// cut ends every connection at once.
+func (s *Server) cut() {
 	s.cancel()
-	if err := s.commit.failure(); err != nil {
-		errs = multierror.Append(errs, fmt.Errorf("chatserver: not everything could be stored: %w", err))
+	s.mu.Lock()
+	conns := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.die("server closed")
 	}
-	return errs.ErrorOrNil()
+}
+
+// after calls f after d, unless the server ends before; the end waits for f.
+func (s *Server) after(d time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(d, func() {
+		s.mu.Lock()
+		if s.closing {
+			s.mu.Unlock()
+			return
+		}
+		s.running.Add(1)
+		s.mu.Unlock()
+		defer s.running.Done()
+		f()
+	})
 }
 
 // supported are the versions that the server speaks.

@@ -172,7 +172,9 @@ func TestHooks(t *testing.T) {
 		}}
 		defer srv.Close()
 		a := login(t, srv, "A")
+		synctest.Wait() // OnLogin runs when the client is told
 		b := login(t, srv, "B")
+		synctest.Wait()
 		a.say("SEND n=1 to=B :hello!")
 		b.want("MESG")
 		b.say("ACKD count=1")
@@ -277,9 +279,12 @@ func TestStoreFails(t *testing.T) {
 				srv := &chatserver.Server{Accounts: demo, Store: st}
 				defer srv.Close()
 				a, b := login(t, srv, "A"), login(t, srv, "B")
-				st.set(func() { st.fail, st.written = 5, written })
+				hold := make(chan struct{})
+				st.set(func() { st.hold, st.fail, st.written = hold, 5, written })
 				a.say("SEND n=1 to=C :stored\r\nSEND n=2 to=nobody\r\nSEND n=3 to=B :live\r\nCAST n=4 :all")
-				synctest.Wait()
+				synctest.Wait() // all are accepted before the first commit fails
+				st.set(func() { st.hold = nil })
+				close(hold)
 				b.nc.SetReadDeadline(time.Now().Add(10 * time.Second))
 				b.want("MESG from=A id=41.3")
 				b.say("ACKD count=1")
@@ -330,7 +335,7 @@ func TestMailboxLimits(t *testing.T) {
 		fill(a, "A", 4, 5)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		srv := &chatserver.Server{Accounts: demo, MailboxBytes: 300}
+		srv := &chatserver.Server{Accounts: demo, MailboxBytes: 1200}
 		defer srv.Close()
 		a := login(t, srv, "A")
 		a.say("SEND n=1 to=B :%s", strings.Repeat("x", 200))

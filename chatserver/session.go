@@ -1,6 +1,7 @@
 package chatserver
 
 import (
+	"context"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -13,7 +14,26 @@ const forgetOrigin = 6 * 24 * time.Hour
 
 // login gives the connection its session: the one it comes back to, or a new
 // one.
-func (c *conn) login(u *user, id uint64) {
+func (c *conn) login(ctx context.Context, u *user, id uint64) {
+	s := c.srv
+	isNew, hooks := c.loginLocked(ctx, u, id)
+	c.by.flush()
+	for _, hook := range hooks {
+		hook()
+	}
+	if isNew {
+		s.announce(u, true)
+		if hook := s.Hooks.OnLogin; hook != nil {
+			c.by.flush()
+			hook(s.ctx, c.info())
+		}
+	}
+}
+
+// loginLocked is what of a login happens with the lock of the user's logins
+// held. It reports whether a session began, and returns what tells the
+// application of one that was replaced.
+func (c *conn) loginLocked(ctx context.Context, u *user, id uint64) (isNew bool, hooks []func()) {
 	s := c.srv
 	u.login.Lock()
 	defer u.login.Unlock()
@@ -22,25 +42,20 @@ func (c *conn) login(u *user, id uint64) {
 	if sess != nil && !resumed {
 		if s.RefuseSecondLogin && sess.attached() != nil {
 			c.unavailable("You are logged in elsewhere")
-			return
+			return false, nil
 		}
-		s.endLocked(sess, "replaced")
+		hooks = s.endLocked(sess, "replaced")
 	}
-	o, known, ok := c.register(u, id)
+	o, known, ok := c.register(ctx, u, id)
 	if !ok {
-		c.unavailable("The server is shutting down")
-		return
+		c.unavailable("The server cannot log anybody in now")
+		return false, hooks
 	}
 	if !resumed {
 		sess = &session{user: u, origin: o}
 	}
 	c.attach(sess, known, !resumed)
-	if !resumed {
-		s.announce(u, true)
-		if hook := s.Hooks.OnLogin; hook != nil {
-			hook(s.ctx, c.info())
-		}
-	}
+	return !resumed, hooks
 }
 
 // unavailable ends a connection that cannot be logged in now.
@@ -54,31 +69,64 @@ func (c *conn) unavailable(text string) {
 
 // register returns the origin of a login, and whether its window was known. A
 // new one is stored before anybody relies on it.
-func (c *conn) register(u *user, id uint64) (o *origin, known, ok bool) {
+func (c *conn) register(ctx context.Context, u *user, id uint64) (o *origin, known, ok bool) {
 	s := c.srv
-	if id == 0 {
-		o = &origin{user: u, id: randomOrigin(), drawn: true}
-		s.commit.write(func(b *store.Batch) {
-			b.Sessions = append(b.Sessions, store.Session{User: u.name, Origin: o.id})
-		}, nil)
-		return o, false, true
+	drawn := id == 0
+	if drawn {
+		id = randomOrigin()
 	}
-	if o = u.origins[id]; o != nil {
+	o = u.origins[id]
+	if o != nil && o.idle() && o.unused() > forgetOrigin {
+		o = nil
+	}
+	session := store.Session{User: u.name, Origin: id}
+	switch {
+	case drawn:
+		o = &origin{user: u, id: id, drawn: true}
+		s.commit.write(func(b *store.Batch) { b.Sessions = append(b.Sessions, session) }, nil)
+		return o, false, true
+	case o != nil:
+		row, current := o.row()
 		s.commit.write(func(b *store.Batch) {
-			b.Sessions = append(b.Sessions, store.Session{User: u.name, Origin: o.id})
+			b.Sessions = append(b.Sessions, session)
+			if current {
+				b.Origins = append(b.Origins, row)
+			}
 		}, nil)
 		return o, true, true
 	}
-	o = &origin{user: u, id: id, last: time.Now()}
+	o = &origin{user: u, id: id}
+	o.touch()
+	delete(u.origins, id)
 	forget := u.evict(c.version.Limits.Origins - 1)
 	u.addOrigin(o)
-	ok = s.commit.wait(s.ctx, func(b *store.Batch) {
-		b.Origins = append(b.Origins, forget...)
-		b.Origins = append(b.Origins, store.Origin{User: u.name, Origin: id, Used: o.last.UnixMilli()})
-		b.Sessions = append(b.Sessions, store.Session{User: u.name, Origin: id})
+	row, _ := o.row()
+	ok = s.commit.wait(ctx, func(b *store.Batch) {
+		b.Origins = append(append(b.Origins, forget...), row)
+		b.Sessions = append(b.Sessions, session)
 	})
 	return o, false, ok
 }
+
+// row returns the origin's row as it stands, and whether it may be written by
+// itself: nothing of the origin is on its way to the store, so that what the
+// window says is accepted is stored or delivered.
+func (o *origin) row() (row store.Origin, current bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	row = store.Origin{User: o.user.name, Origin: o.id, Window: o.win, Used: time.Now().UnixMilli()}
+	return row, o.batched.Load() == 0
+}
+
+// touch notes that a connection of the origin came or went.
+func (o *origin) touch() { o.last.Store(time.Now().UnixMilli()) }
+
+// unused is how long ago that was.
+func (o *origin) unused() time.Duration { return time.Since(time.UnixMilli(o.last.Load())) }
+
+// idle reports whether the origin has no connection, and nothing on its way
+// to the store: it may be forgotten.
+func (o *origin) idle() bool { return o.conn.Load() == nil && o.batched.Load() == 0 }
 
 // evict forgets origins until at most room are left, the longest idle first,
 // and those that are too old; never one that is in use or has something on
@@ -87,11 +135,11 @@ func (u *user) evict(room int) (forgotten []store.Origin) {
 	for {
 		var oldest *origin
 		for _, o := range u.origins {
-			if o.conn.Load() == nil && o.batched.Load() == 0 && (oldest == nil || o.last.Before(oldest.last)) {
+			if o.idle() && (oldest == nil || o.last.Load() < oldest.last.Load()) {
 				oldest = o
 			}
 		}
-		if oldest == nil || len(u.origins) <= room && time.Since(oldest.last) < forgetOrigin {
+		if oldest == nil || len(u.origins) <= room && oldest.unused() < forgetOrigin {
 			return forgotten
 		}
 		delete(u.origins, oldest.id)
@@ -105,7 +153,7 @@ func (c *conn) attach(sess *session, known, isNew bool) {
 	u, o := sess.user, sess.origin
 	o.mu.Lock()
 	old := o.conn.Swap(c)
-	o.last = time.Now()
+	o.touch()
 	high := o.win.High
 	o.mu.Unlock()
 	if old != nil {
@@ -117,6 +165,7 @@ func (c *conn) attach(sess *session, known, isNew bool) {
 	if isNew {
 		c.srv.roster.enter(sess)
 	}
+	c.quiet = c.quiet || !c.srv.announces()
 	u.box.attach(c, func(waiting int) { c.welcome(o, isNew, known, high, waiting) })
 	sess.mu.Lock()
 	sess.conn = c
@@ -141,21 +190,21 @@ type event struct {
 	fields []field
 }
 
-// tell sends an event to a user who is online; if his session lingers, when
-// it is back.
+// tell sends an event to a user who is online; if his session lingers, or is
+// about to, when it is back.
 func (s *Server) tell(user string, code chatproto.Code, text string, fields ...field) {
 	sess := s.roster.session(user)
 	if sess == nil {
 		return
 	}
-	sess.mu.Lock()
-	c := sess.conn
-	if c == nil && len(sess.events) < maxLingering {
-		sess.events = append(sess.events, event{code, text, fields})
-	}
-	sess.mu.Unlock()
-	if c != nil && c.notify(code, text, fields...) {
+	if c := sess.attached(); c != nil && c.notify(code, text, fields...) {
 		c.flush()
+		return
+	}
+	sess.mu.Lock()
+	defer sess.mu.Unlock()
+	if len(sess.events) < maxLingering {
+		sess.events = append(sess.events, event{code, text, fields})
 	}
 }
 
@@ -172,7 +221,7 @@ func (s *Server) detach(c *conn) {
 	sess, o := c.sess, c.sess.origin
 	o.mu.Lock()
 	o.conn.CompareAndSwap(c, nil)
-	o.last = time.Now()
+	o.touch()
 	o.mu.Unlock()
 	sess.mu.Lock()
 	defer sess.mu.Unlock()
@@ -181,38 +230,45 @@ func (s *Server) detach(c *conn) {
 	}
 	sess.conn = nil
 	if !sess.ended && !s.isClosing() {
-		sess.linger = time.AfterFunc(s.Timeout, func() { s.end(sess, nil, "timeout") })
+		sess.linger = s.after(s.Timeout, func() { s.end(sess, nil, "timeout") })
 	}
 }
 
 // end ends a session, if c is still what it has for a connection (nil: none).
 func (s *Server) end(sess *session, c *conn, why string) {
 	sess.user.login.Lock()
-	defer sess.user.login.Unlock()
+	var hooks []func()
 	if sess.attached() == c {
-		s.endLocked(sess, why)
+		hooks = s.endLocked(sess, why)
+	}
+	sess.user.login.Unlock()
+	for _, hook := range hooks {
+		hook()
 	}
 }
 
-// endLocked ends a session. The caller holds user.login.
-func (s *Server) endLocked(sess *session, why string) {
+// endLocked ends a session, if it has not ended before, and returns what tells
+// the application. The caller holds user.login, and calls that without it.
+func (s *Server) endLocked(sess *session, why string) (hooks []func()) {
 	u := sess.user
+	sess.origin.mu.Lock() // what is being decided is decided before, or not at all
 	sess.mu.Lock()
-	if sess.ended {
-		sess.mu.Unlock()
-		return
-	}
+	ended := sess.ended
 	sess.ended = true
 	c := sess.conn
 	if sess.linger != nil {
 		sess.linger.Stop()
 	}
 	sess.mu.Unlock()
+	sess.origin.mu.Unlock()
+	if ended {
+		return nil
+	}
 	if c != nil {
-		u.box.detach(c)
+		c.mute()
 	}
 	s.roster.leave(sess)
-	s.consentsOf(u, why)
+	hooks = s.consentsOf(u, why)
 	s.announce(u, false)
 	s.commit.write(func(b *store.Batch) {
 		b.Sessions = append(b.Sessions, store.Session{User: u.name, Origin: sess.origin.id, Ended: true})
@@ -222,13 +278,22 @@ func (s *Server) endLocked(sess *session, why string) {
 	}
 	s.log.Info("session ended", "user", u.name, "why", why)
 	if hook := s.Hooks.OnLogout; hook != nil {
-		hook(s.ctx, u.name, why)
+		hooks = append(hooks, func() { hook(s.ctx, u.name, why) })
 	}
+	return hooks
+}
+
+// over reports whether the session ended.
+func (sess *session) over() bool {
+	sess.mu.Lock()
+	defer sess.mu.Unlock()
+	return sess.ended
 }
 
 // quit answers QUIT: the session ends, the client hears nothing more of it.
 func (c *conn) quit() {
 	if c.sess != nil {
+		c.by.flush()
 		c.srv.end(c.sess, c, "logout")
 	}
 	c.why = "logout"
@@ -245,7 +310,7 @@ func (c *conn) startHeartbeat() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	every := min(c.srv.Heartbeat, max(c.beat, time.Second))
-	c.live = time.AfterFunc(every, func() {
+	c.live = c.srv.after(every, func() {
 		c.mu.Lock()
 		if c.dead != "" {
 			c.mu.Unlock()
