@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,9 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"github.com/parleyproto/parley/chatserver"
+	"github.com/parleyproto/parley/chatserver/store"
+	"github.com/parleyproto/parley/chatserver/store/memstore"
+	"github.com/parleyproto/parley/chatserver/store/sqlitestore"
 )
 
 // errUsage says that the arguments were wrong and the usage was printed.
@@ -39,11 +43,11 @@ type options struct {
 	port                        int
 	credentials, data, listen   string
 	lockout, heartbeat, timeout time.Duration
-	cleartext, verbose          bool
+	cleartext, memory, verbose  bool
 }
 
 // run is chatd without its process: it serves until ctx ends.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	o, err := parseArgs(args, stderr)
 	if err != nil {
 		return err
@@ -55,20 +59,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if ip := net.ParseIP(o.listen); isDemo && (ip == nil || !ip.IsLoopback()) {
 		return fmt.Errorf("without a credentials file chatd serves demo accounts, whose passwords everybody knows, and so on loopback only; make %s, or leave out -listen", o.credentials)
 	}
-	if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return fmt.Errorf("cannot make the data folder: %w", err)
+	logger := o.logger(stderr)
+	st, err := o.openStore(logger)
+	if err != nil {
+		return err
 	}
+	defer func() {
+		if cerr := st.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("closing the store: %w", cerr)
+		}
+	}()
 	l, err := net.Listen("tcp", net.JoinHostPort(o.listen, strconv.Itoa(o.port)))
 	if err != nil {
 		return listenError(err, o.port)
 	}
-	level := slog.LevelWarn
-	if o.verbose {
-		level = slog.LevelDebug
-	}
 	srv := &chatserver.Server{
 		Accounts:       accounts,
-		Logger:         slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
+		Store:          st,
+		Logger:         logger,
 		Lockout:        o.lockout,
 		Heartbeat:      o.heartbeat,
 		Timeout:        o.timeout,
@@ -79,6 +87,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		announceDemo(stdout, o.credentials)
 	}
 	return serve(ctx, srv, l)
+}
+
+func (o *options) logger(stderr io.Writer) *slog.Logger {
+	level := slog.LevelWarn
+	if o.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+}
+
+// storeFile is the one file in the data folder that holds everything.
+const storeFile = "chat.db"
+
+// openStore opens what the server keeps, and makes it the first time.
+func (o *options) openStore(logger *slog.Logger) (store.Store, error) {
+	if o.memory {
+		return memstore.New(), nil
+	}
+	if err := os.MkdirAll(o.data, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the data folder: %w", err)
+	}
+	return sqlitestore.Open(filepath.Join(o.data, storeFile), sqlitestore.Options{Logger: logger})
 }
 
 // serve serves until ctx ends, then shuts down.
@@ -110,6 +140,7 @@ func parseArgs(args []string, stderr io.Writer) (*options, error) {
 	fl.DurationVar(&o.heartbeat, "heartbeat", 30*time.Second, "how long the server is silent before it says that it lives")
 	fl.DurationVar(&o.timeout, "timeout", 45*time.Second, "how long a client may be silent before it is logged out")
 	fl.BoolVar(&o.cleartext, "cleartext", false, "also serve other machines in cleartext: everybody on the path can read messages and passwords")
+	fl.BoolVar(&o.memory, "memory", false, "keep everything in memory: when chatd ends, what was accepted and not delivered is lost")
 	fl.BoolVar(&o.verbose, "v", false, "log every connection")
 	fl.Usage = func() {
 		fmt.Fprintf(stderr, "usage: chatd [flags] <port>\n")
