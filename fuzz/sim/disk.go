@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,7 +143,7 @@ func (l *life) write(ctx context.Context, b *store.Batch, how int) error {
 		return err
 	}
 	for _, m := range b.Messages {
-		l.logf("store", "life %d stored #%d %s %v for %v", l.n, m.Seq, m.From, m.ID, m.Audience)
+		l.logf("store", "life %d stored #%d %s %v for %v", l.n, m.Seq, m.From, m.ID, slices.Sorted(slices.Values(m.Audience)))
 	}
 	for _, o := range b.Origins {
 		l.logf("store", "life %d window of %s %x: high %d, forget %v", l.n, o.User, o.Origin, o.Window.High, o.Forget)

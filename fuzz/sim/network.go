@@ -201,6 +201,9 @@ func (n *Network) newLink(h *Host, id uint64, r *roller) *link {
 		f.window = 64 << 10
 		f.latency = r.scale(100*time.Microsecond, 150*time.Millisecond)
 		f.jitter = r.scale(time.Microsecond, 50*time.Millisecond)
+		if n.plan.near {
+			f.latency, f.jitter = r.scale(5*time.Microsecond, 2*time.Millisecond), r.scale(1, time.Millisecond)
+		}
 		if quiet {
 			continue
 		}

@@ -66,6 +66,7 @@ type sent struct {
 	id         chatproto.ID
 	how        chatclient.How
 	skipped    int
+	resent     bool // the answer to what was sent again does not say who was skipped
 	err        error
 	takenBy    map[*instance]int // when
 	first      map[string]int    // by user: when the first program took it
@@ -190,6 +191,15 @@ type source struct {
 	origin uint64
 }
 
+// again notes that a message went out once more.
+func (o *oracle) again(key string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.sends[key]; s != nil {
+		s.resent = true
+	}
+}
+
 // acknowledged notes that the server applied an acknowledgement.
 func (o *oracle) acknowledged(life int, to, from string, id chatproto.ID) {
 	o.mu.Lock()
@@ -272,7 +282,7 @@ func (s *sent) wanted() (users []string) {
 	case s.end == 0 || s.err != nil:
 	case s.to != "":
 		users = append(users, s.to)
-	case s.skipped == 0:
+	case s.skipped == 0 && (!s.resent || s.in.user.w.plan.mailbox == 0):
 		for _, u := range s.in.user.w.users {
 			if s.surely[u.name] != nil {
 				users = append(users, u.name)

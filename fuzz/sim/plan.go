@@ -22,12 +22,13 @@ const (
 	Refusals                      // the operator's hook refuses messages at random
 	Quotas                        // mailboxes are small
 	Days                          // users are away for days
-	allFaults  = 1<<iota - 1
+	AllFaults  = 1<<iota - 1
 )
 
 type netPlan struct {
 	doom, refuse, far, slow float64
 	cuts, halfOpen          bool
+	near                    bool // latencies so small that live chat is acknowledged before it is stored
 }
 
 // breakage draws how a connection breaks.
@@ -68,7 +69,7 @@ type plan struct {
 // draw makes the plan of a seed. What o gives stays so.
 func draw(r *roller, o *Options) *plan {
 	p := &plan{users: 2 + r.IntN(4), budget: int(r.scale(10, 250))}
-	for f := Faults(1); f <= allFaults; f <<= 1 {
+	for f := Faults(1); f <= AllFaults; f <<= 1 {
 		if r.chance(0.55) && (f != Days || r.chance(0.1)) {
 			p.faults |= f
 		}
@@ -113,6 +114,7 @@ func (p *plan) rates(r *roller) {
 	const u = time.Second // a rate of 1
 	p.net.doom = rate(Cuts|HalfOpen, u/20, u)
 	p.net.cuts, p.net.halfOpen = p.faults&Cuts != 0, p.faults&HalfOpen != 0
+	p.net.near = r.chance(0.5)
 	p.net.refuse = rate(Cuts, u/100, u/3)
 	p.net.far = rate(SlowPaths, u/20, u/2)
 	p.net.slow = rate(SlowReader, u/20, u/2)

@@ -88,18 +88,25 @@ func (l *Log) Hash() uint64 {
 	return h.Sum64()
 }
 
-// About returns the last limit events that name one of the words, or that are
-// not about messages at all.
+// About returns the events that name one of the words, and the last limit of
+// those that are not about messages.
 func (l *Log) About(limit int, words ...string) []string {
-	var out []string
-	for _, line := range l.Lines() {
-		about := len(line) > 23 && line[17] != 'u'
-		for _, w := range words {
-			about = about || w != "" && strings.Contains(line+" ", w+" ")
+	lines := l.Lines()
+	keep := make([]bool, len(lines))
+	for i := len(lines) - 1; i >= 0; i-- {
+		if line := lines[i]; len(line) > 17 && line[17] != 'u' && limit > 0 {
+			keep[i] = true
+			limit--
 		}
-		if about {
+		for _, w := range words {
+			keep[i] = keep[i] || w != "" && strings.Contains(lines[i]+" ", " "+w+" ")
+		}
+	}
+	var out []string
+	for i, line := range lines {
+		if keep[i] {
 			out = append(out, line)
 		}
 	}
-	return out[max(0, len(out)-limit):]
+	return out
 }

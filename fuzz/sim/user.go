@@ -236,6 +236,8 @@ func (in *instance) trace(sent bool, line []byte) {
 			key := f.Value("n") + " " + string(f.Description)
 			if in.sent[key] {
 				w.stats.Add("messages resent", 1)
+				text, _, _ := strings.Cut(string(f.Description), " ")
+				w.orc.again(text)
 			}
 			in.sent[key] = true
 		case f.Code == chatproto.MESG || f.Code == chatproto.BCST:
