@@ -11,7 +11,7 @@ func Parse(f *Frame, line []byte) error {
 	if len(line) == 0 {
 		return badLine(0, ErrEmptyLine)
 	}
-	if len(line) >= V1.Limits.Frame { // with the shortest end, LF, it is longer
+	if len(line) > V1.Limits.Frame-len("\r\n") { // a bare LF counts as two octets
 		return badLine(V1.Limits.Frame, ErrFrameTooLong)
 	}
 	code, i := parseCode(view(line))

@@ -44,7 +44,7 @@ func Reference(line string) (f *chatproto.Frame, at int, cause error) {
 		}
 	}
 	expect(line != "", 0, chatproto.ErrEmptyLine)
-	expect(len(line)+len("\n") <= 8192, 8192, chatproto.ErrFrameTooLong)
+	expect(len(line)+len("\r\n") <= 8192, 8192, chatproto.ErrFrameTooLong)
 
 	word := codeForm.FindString(line)
 	expect(word != "", 0, chatproto.ErrCode)
