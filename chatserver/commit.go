@@ -100,7 +100,7 @@ func (k *committer) dropAcknowledged() {
 		if m.isCast() || m.left.Load() > 0 {
 			kept = append(kept, m)
 		} else {
-			m.origin.batched.Add(-1)
+			k.spare(m)
 		}
 	}
 	clear(k.open.messages[len(kept):])
@@ -229,9 +229,14 @@ func (k *committer) commit(ctx context.Context) bool {
 		stopped := k.stopped
 		k.mu.Unlock()
 		if err == nil {
+			if !rows.Empty() {
+				k.srv.counters.commits.Add(1)
+				k.srv.counters.stored.Add(uint64(len(rows.Messages)))
+			}
 			k.committed(cut, rows)
 			return true
 		}
+		k.srv.counters.failed.Add(1)
 		k.srv.log.Error("storing failed; nothing is acknowledged until it succeeds", "err", err, "messages", len(rows.Messages))
 		k.putBack(cut)
 		if stopped {
@@ -266,7 +271,7 @@ func (k *committer) cut() (*batch, *store.Batch) {
 			m.written = true
 			rows.Messages = append(rows.Messages, m.row(audience))
 		} else if !m.isCast() {
-			m.origin.batched.Add(-1)
+			k.spare(m)
 			continue // acknowledged before
 		}
 		kept = append(kept, m)
@@ -282,6 +287,14 @@ func (k *committer) cut() (*batch, *store.Batch) {
 		}
 	}
 	return &cut, rows
+}
+
+// spare drops a body that was acknowledged before it was written.
+func (k *committer) spare(m *message) {
+	m.origin.batched.Add(-1)
+	if !m.written { // else it is put back, and may have been written before
+		k.srv.counters.spared.Add(1)
+	}
 }
 
 // mailboxes returns whom the record of m names: nobody when all have

@@ -255,6 +255,7 @@ func (c *conn) acknowledged(u *user, n int, by *sweep) bool {
 		return false
 	}
 	c.srv.commit.acknowledged(acked, u, !c.acks)
+	c.srv.counters.delivered.Add(uint64(len(acked)))
 	var last *origin
 	for _, m := range acked {
 		if m.origin != nil && !m.isCast() && m.settle(settledDelivered) && m.origin != last {

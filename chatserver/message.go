@@ -128,6 +128,7 @@ func (c *conn) accept(f *chatproto.Frame, target *user) {
 		}
 		o.remember(m)
 		c.srv.commit.add(m, o)
+		c.srv.counters.accepted.Add(1)
 	}
 	o.mu.Unlock()
 	if refused != nil {

@@ -76,6 +76,7 @@ func (b *mailbox) load() {
 		for {
 			read, err := b.srv.Store.Messages(b.srv.ctx, seqs)
 			if err == nil {
+				b.srv.counters.readBack.Add(uint64(len(read)))
 				b.loaded(places, read)
 				return
 			}

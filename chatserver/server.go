@@ -91,6 +91,7 @@ type Server struct {
 	consents consents
 	lockouts lockouts
 	seq      atomic.Uint64
+	counters counters
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool

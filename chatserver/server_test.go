@@ -179,6 +179,7 @@ func TestHooks(t *testing.T) {
 		b.want("MESG")
 		b.say("ACKD count=1")
 		a.want("201 n=1")
+		synctest.Wait()
 		a.say("CAST n=2 :psa")
 		b.want("BCST")
 		b.say("ACKD count=2")
@@ -265,6 +266,10 @@ func TestLiveChatStaysOffTheDisk(t *testing.T) {
 		time.Sleep(time.Second)
 		if commits, messages := st.counts(); messages != 0 || commits > 4 {
 			t.Errorf("1000 live messages caused %d commits with %d messages", commits, messages)
+		}
+		want := chatserver.Stats{Connections: 2, Online: 2, Accepted: 1000, Delivered: 1000, Spared: 1000, Commits: 2}
+		if diff := cmp.Diff(want, srv.Stats()); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
 		}
 	})
 }
