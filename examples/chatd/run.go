@@ -86,7 +86,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if isDemo {
 		announceDemo(stdout, o.credentials)
 	}
-	return serve(ctx, srv, l)
+	err = serve(ctx, srv, l)
+	logger.Info("ended", "stats", fmt.Sprintf("%+v", srv.Stats()))
+	return err
 }
 
 func (o *options) logger(stderr io.Writer) *slog.Logger {
