@@ -25,8 +25,13 @@ type delivery struct {
 
 // deliver checks whether a message was seen, gives it to the callback until
 // that takes it, marks it, and counts it for the next acknowledgement: in
-// this order, in this goroutine (SPEC section 6).
+// this order, in this goroutine (SPEC section 6). Once the client has ended
+// nothing is shown: what the application did not take then must not be
+// overtaken by what waits behind it.
 func (d *dispatcher) deliver(ctx context.Context, dl *delivery) {
+	if ctx.Err() != nil {
+		return
+	}
 	if !dl.ignored && d.window.fresh(dl.m.From, dl.m.ID) {
 		if !d.give(ctx, &dl.m) {
 			return

@@ -54,6 +54,32 @@ func TestLogout(t *testing.T) {
 	})
 }
 
+// What the application refuses while the client ends is not overtaken by what
+// waits behind it: a program that starts again gets both, in order.
+func TestCloseWhileTheApplicationRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		cfg := s.config()
+		var seen []string
+		var c *chatclient.Client
+		cfg.Callbacks.OnMessage = func(_ context.Context, m chatclient.Message) error {
+			seen = append(seen, m.Text)
+			time.Sleep(time.Second)
+			c.Close()
+			return errors.New("not now")
+		}
+		var l *link
+		c, l = s.login(cfg)
+		l.play(`
+			S: MESG from=A id=1.1 t=0 :A: refused
+			S: MESG from=A id=1.2 t=0 :A: behind it`)
+		<-c.Done()
+		if len(seen) != 1 || seen[0] != "refused" {
+			t.Errorf("the application was shown %q", seen)
+		}
+	})
+}
+
 // A server that does not answer QUIT, or is not there, is told of by an error.
 func TestLogoutInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
