@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/parleyproto/parley/chatserver/store"
@@ -53,7 +54,7 @@ func (s *Store) write(ctx context.Context, b *store.Batch) (err error) {
 			}
 		}
 	}()
-	if _, err := s.h.begin.ExecContext(ctx); err != nil {
+	if _, err := s.h.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	if err := s.moveDamaged(ctx, &counts, pending); err != nil {
@@ -70,10 +71,10 @@ func (s *Store) write(ctx context.Context, b *store.Batch) (err error) {
 	}
 	counts.commits++
 	s.row = appendCounts(s.row[:0], &counts)
-	if _, err := s.h.setState.ExecContext(ctx, stateID, s.row); err != nil {
+	if _, err := s.h.exec(ctx, "REPLACE INTO state VALUES (?, ?)", stateID, s.row); err != nil {
 		return err
 	}
-	if _, err := s.h.commit.ExecContext(ctx); err != nil {
+	if _, err := s.h.exec(ctx, "COMMIT"); err != nil {
 		return err
 	}
 	s.counts = counts
@@ -99,19 +100,41 @@ func (s *Store) addMessages(ctx context.Context, counts *counts, ms []*store.Mes
 	}
 	counts.messages += uint64(len(ms))
 	for len(ms) > 0 {
-		st, n := s.h.insert.most(len(ms))
+		n := most(len(ms))
 		s.args, s.row = s.args[:0], s.row[:0]
 		for _, m := range ms[:n] {
 			start := len(s.row)
 			s.row = appendHead(s.row, m)
 			s.args = append(s.args, int64(m.Seq), s.row[start:], m.Text)
 		}
-		if _, err := st.ExecContext(ctx, s.args...); err != nil {
+		if _, err := s.h.exec(ctx, rowsOf("INSERT INTO messages VALUES ", "(?, ?, ?)", n), s.args...); err != nil {
 			return err
 		}
 		ms = ms[n:]
 	}
 	return nil
+}
+
+// sizes are the numbers of rows that one statement writes: what a row costs
+// is mostly what its statement does.
+var sizes = [...]int{64, 8, 1}
+
+// most returns how many of n rows the next statement takes.
+func most(n int) int {
+	for _, size := range sizes {
+		if size <= n {
+			return size
+		}
+	}
+	return 0
+}
+
+// rowsOf returns the text of a statement for n rows.
+func rowsOf(query, row string, n int) string {
+	if n == 1 {
+		return query + row
+	}
+	return query + row + strings.Repeat(", "+row, n-1)
 }
 
 // arrange returns the messages to be written, in ascending order of Seq, and
@@ -178,7 +201,11 @@ func (s *Store) acknowledge(ctx context.Context, counts *counts, acks []store.Ac
 // nobody is left.
 func (s *Store) leave(ctx context.Context, m *store.Message, seq uint64, users []string) (last bool, err error) {
 	var head []byte
-	err = s.h.readHead.QueryRowContext(ctx, int64(seq)).Scan(&head)
+	st, err := s.h.prepared(ctx, "SELECT head FROM messages WHERE seq = ?")
+	if err != nil {
+		return false, err
+	}
+	err = st.QueryRowContext(ctx, int64(seq)).Scan(&head)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -207,7 +234,7 @@ func (s *Store) leave(ctx context.Context, m *store.Message, seq uint64, users [
 		return false, nil
 	}
 	s.row = appendHeadOf(s.row[:0], m, uint64(m.Size), crc)
-	_, err = s.h.writeHead.ExecContext(ctx, s.row, int64(seq))
+	_, err = s.h.exec(ctx, "UPDATE messages SET head = ? WHERE seq = ?", s.row, int64(seq))
 	return false, err
 }
 
@@ -238,7 +265,7 @@ func (s *Store) deleteMessages(ctx context.Context, counts *counts, seqs []uint6
 			j++
 		}
 		if j-i >= run {
-			if err := deleted(s.h.deleteRange.ExecContext(ctx, int64(seqs[i]), int64(seqs[j-1]))); err != nil {
+			if err := deleted(s.h.exec(ctx, "DELETE FROM messages WHERE seq BETWEEN ? AND ?", int64(seqs[i]), int64(seqs[j-1]))); err != nil {
 				return err
 			}
 			i = j
@@ -255,7 +282,7 @@ func (s *Store) deleteMessages(ctx context.Context, counts *counts, seqs []uint6
 	if len(list) == 1 {
 		return nil
 	}
-	return deleted(s.h.deleteIn.ExecContext(ctx, string(s.row)))
+	return deleted(s.h.exec(ctx, "DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(?))", string(s.row)))
 }
 
 // setRecords writes origins, blocks and sessions, in their order.

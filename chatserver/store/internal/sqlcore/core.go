@@ -22,7 +22,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/parleyproto/parley/chatserver/store"
@@ -46,6 +45,10 @@ type Config struct {
 
 	// Synchronous is FULL if empty. A test shows what less loses.
 	Synchronous string
+
+	// Checkpoint is after how many pages of log SQLite moves them to the
+	// file; 0 is 1,000.
+	Checkpoint int
 
 	// LogSize returns the size of the log in octets; nil if nobody cares.
 	LogSize func() int64
@@ -84,9 +87,6 @@ const (
 	codeCorrupt = 11
 	codeNotADB  = 26
 )
-
-// Checkpoint is after how many pages of log SQLite moves them to the file.
-const checkpoint = 1000
 
 // maxLog is the size of the log above which a commit waits for its readers
 // and cuts it. It gets there only beside a reader that stays for long.
@@ -128,35 +128,17 @@ type handle struct {
 	db   *sql.DB
 	w, r *sql.Conn // the same if Single
 
-	begin, commit          *sql.Stmt
-	insert, setRecord      sized
-	deleteIn, deleteRange  *sql.Stmt
-	readHead, writeHead    *sql.Stmt
-	deleteRecord, setState *sql.Stmt
-	readMessages           *sql.Stmt // on r
-}
-
-// sized is a statement that writes several rows, for each of some numbers of
-// them: what a row costs is mostly what the statement does.
-type sized [len(sizes)]*sql.Stmt
-
-var sizes = [...]int{64, 8, 1}
-
-// most returns the statement for as many as possible of n rows, and their
-// number.
-func (st *sized) most(n int) (*sql.Stmt, int) {
-	for i, size := range sizes {
-		if size <= n {
-			return st[i], size
-		}
-	}
-	return nil, 0
+	stmts map[string]*sql.Stmt // on w, by their text; made when first used
+	read  *sql.Stmt            // on r
 }
 
 // Open opens the database that cfg names.
 func Open(cfg Config) (*Store, error) {
 	if cfg.Synchronous == "" {
 		cfg.Synchronous = "FULL"
+	}
+	if cfg.Checkpoint == 0 {
+		cfg.Checkpoint = 1000
 	}
 	if cfg.Migrations == nil {
 		cfg.Migrations = migrations
@@ -197,7 +179,7 @@ func (s *Store) open() error {
 }
 
 func (s *Store) connect(ctx context.Context) (h *handle, err error) {
-	h = new(handle)
+	h = &handle{stmts: make(map[string]*sql.Stmt)}
 	defer func() {
 		if err != nil {
 			h.close()
@@ -225,7 +207,8 @@ func (s *Store) connect(ctx context.Context) (h *handle, err error) {
 			return h, err
 		}
 	}
-	return h, h.prepare(ctx)
+	h.read, err = h.r.PrepareContext(ctx, "SELECT seq, head, text FROM messages WHERE seq IN (SELECT value FROM json_each(?))")
+	return h, err
 }
 
 // common are the settings of every connection. cell_size_check finds pages
@@ -253,7 +236,7 @@ func (s *Store) configure(ctx context.Context, c *sql.Conn) error {
 		return fmt.Errorf("the file system does not allow a write-ahead log (journal mode %q)", mode)
 	}
 	return execAll(ctx, c, fmt.Sprintf("PRAGMA synchronous = %s; PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = %d; PRAGMA cache_size = -16000",
-		s.cfg.Synchronous, checkpoint, 4*checkpoint*4096))
+		s.cfg.Synchronous, s.cfg.Checkpoint, 16<<20))
 }
 
 func execAll(ctx context.Context, c *sql.Conn, script string) error {
@@ -261,31 +244,26 @@ func execAll(ctx context.Context, c *sql.Conn, script string) error {
 	return err
 }
 
-func (h *handle) prepare(ctx context.Context) error {
-	var errs []error
-	prepare := func(c *sql.Conn, query string) *sql.Stmt {
-		st, err := c.PrepareContext(ctx, query)
-		errs = append(errs, err)
-		return st
+// prepared returns a statement of the writing connection, made when it is
+// first asked for.
+func (h *handle) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if st := h.stmts[query]; st != nil {
+		return st, nil
 	}
-	prepareSized := func(query, row string) (st sized) {
-		for i, n := range sizes {
-			st[i] = prepare(h.w, query+row+strings.Repeat(", "+row, n-1))
-		}
-		return st
+	st, err := h.w.PrepareContext(ctx, query)
+	if err == nil {
+		h.stmts[query] = st
 	}
-	h.begin = prepare(h.w, "BEGIN IMMEDIATE")
-	h.commit = prepare(h.w, "COMMIT")
-	h.insert = prepareSized("INSERT INTO messages VALUES ", "(?, ?, ?)")
-	h.setRecord = prepareSized("REPLACE INTO records VALUES ", "(?, ?)")
-	h.deleteIn = prepare(h.w, "DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(?))")
-	h.deleteRange = prepare(h.w, "DELETE FROM messages WHERE seq BETWEEN ? AND ?")
-	h.readHead = prepare(h.w, "SELECT head FROM messages WHERE seq = ?")
-	h.writeHead = prepare(h.w, "UPDATE messages SET head = ? WHERE seq = ?")
-	h.deleteRecord = prepare(h.w, "DELETE FROM records WHERE id = ?")
-	h.setState = prepare(h.w, "REPLACE INTO state VALUES (?, ?)")
-	h.readMessages = prepare(h.r, "SELECT seq, head, text FROM messages WHERE seq IN (SELECT value FROM json_each(?))")
-	return errors.Join(errs...)
+	return st, err
+}
+
+// exec runs a statement on the writing connection.
+func (h *handle) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	st, err := h.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return st.ExecContext(ctx, args...)
 }
 
 func (h *handle) close() error {

@@ -312,7 +312,7 @@ func (s *Store) messages(ctx context.Context, seqs []uint64) ([]*store.Message, 
 		return out, nil
 	}
 	found := make(map[uint64]*store.Message, len(seqs))
-	rs, err := s.h.readMessages.QueryContext(context.WithoutCancel(ctx), list(seqs))
+	rs, err := s.h.read.QueryContext(context.WithoutCancel(ctx), list(seqs))
 	if err != nil {
 		return nil, err
 	}

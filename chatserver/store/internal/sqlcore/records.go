@@ -61,18 +61,18 @@ func (r *rows) write(ctx context.Context, counts *counts) error {
 			}
 		case was:
 			counts.records--
-			if _, err := r.s.h.deleteRecord.ExecContext(ctx, id); err != nil {
+			if _, err := r.s.h.exec(ctx, "DELETE FROM records WHERE id = ?", id); err != nil {
 				return err
 			}
 		}
 	}
 	for len(set) > 0 {
-		st, n := r.s.h.setRecord.most(len(set))
+		n := most(len(set))
 		r.s.args = r.s.args[:0]
 		for _, id := range set[:n] {
 			r.s.args = append(r.s.args, id, r.rows[id])
 		}
-		if _, err := st.ExecContext(ctx, r.s.args...); err != nil {
+		if _, err := r.s.h.exec(ctx, rowsOf("REPLACE INTO records VALUES ", "(?, ?)", n), r.s.args...); err != nil {
 			return err
 		}
 		set = set[n:]
