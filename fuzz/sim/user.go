@@ -41,6 +41,7 @@ type instance struct {
 	sent  map[string]bool // requests seen on the wire
 	known map[string]bool // deliveries taken, by sender and id
 	fails int             // how often the callback still fails
+	owed  string          // what the application did not take and must be offered next
 }
 
 func (in *instance) String() string { return fmt.Sprintf("%s/%d", in.user.name, in.n) }
@@ -192,6 +193,13 @@ var errNotNow = errors.New("sim: not now")
 // onMessage is the application: it refuses, is slow, and takes.
 func (in *instance) onMessage(ctx context.Context, m chatclient.Message) error {
 	w := in.user.w
+	key, _, _ := strings.Cut(m.Text, " ")
+	if in.owed != "" && in.owed != key {
+		w.orc.mu.Lock()
+		w.orc.problem("order", key, "%v was offered %s after %s, which it has not taken", in, key, in.owed)
+		w.orc.mu.Unlock()
+	}
+	in.owed = key
 	if !w.isQuiet() {
 		if in.fails == 0 && in.roll.chance(w.plan.fails) {
 			in.fails = 1 + in.roll.IntN(4)
@@ -208,7 +216,7 @@ func (in *instance) onMessage(ctx context.Context, m chatclient.Message) error {
 		w.stats.Add("callbacks failed", 1)
 		return errNotNow
 	}
-	key, _, _ := strings.Cut(m.Text, " ")
+	in.owed = ""
 	w.logf("user", "%v takes %s from %s as %v", in, key+" ", m.From, m.ID)
 	w.orc.taken(in, m)
 	in.mu.Lock()
