@@ -108,7 +108,7 @@ func (c *conn) accept(f *chatproto.Frame, target *user) {
 		return
 	}
 	o := c.sess.origin
-	if !c.lockOrigin(o) {
+	if !c.awaitPlace(o) || !c.lockOrigin(o) {
 		return
 	}
 	n, again := c.decided(o, c.tag)
@@ -140,6 +140,23 @@ func (c *conn) accept(f *chatproto.Frame, target *user) {
 		hook(c.srv.ctx, Accepted{m.id, c.user.name, name(target), m.audience()})
 	}
 	c.answerWhenSettled(m, skipped)
+}
+
+// awaitPlace waits until the message 256 numbers before this one is answered:
+// a client that is ahead of its answers by more than a window is slowed down.
+// It reports false if the connection ended before.
+func (c *conn) awaitPlace(o *origin) bool {
+	m := o.waitingAt(c.tag)
+	if c.tag == 0 || m == nil || m.id.N == c.tag || m.settled.Load() != unsettled {
+		return true
+	}
+	c.by.flush()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.dead == "" && m.settled.Load() == unsettled {
+		c.answered.Wait()
+	}
+	return c.dead == ""
 }
 
 // lockOrigin locks o.mu for a decision. If another connection has taken over,
@@ -198,10 +215,6 @@ func (c *conn) decided(o *origin, tag uint64) (n uint64, again bool) {
 		return 0, true
 	case chatproto.Refused:
 		c.refuse(chatproto.ErrRefusedEarlier, "")
-		return 0, true
-	}
-	if m != nil && m.settled.Load() == unsettled {
-		c.refuseNumber(o, tag, "More than 256 numbers from the lowest unanswered one")
 		return 0, true
 	}
 	return tag, false

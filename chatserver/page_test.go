@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/parleyproto/parley/chatproto"
 	"github.com/parleyproto/parley/chatserver"
 )
 
@@ -100,5 +101,50 @@ func TestFullDisk(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		a.say("SEND n=3 to=columbia :after")
 		a.want("201 n=3 how=stored")
+	})
+}
+
+// A client that sends more than a window ahead of its answers is slowed down,
+// and loses nothing.
+func TestAheadOfTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newTestStore()
+		srv := &chatserver.Server{Accounts: demo, Store: st}
+		defer srv.Close()
+		a, b := login(t, srv, "A"), login(t, srv, "B")
+		hold := make(chan struct{})
+		st.set(func() { st.hold = hold })
+		go func() {
+			for n := 1; n <= 600; n++ {
+				a.say("SEND n=%d to=B :%d", n, n)
+			}
+		}()
+		for n := 1; n <= 256; n++ {
+			b.want(fmt.Sprintf("MESG from=A id=41.%d ", n))
+		}
+		b.nc.SetReadDeadline(time.Now().Add(time.Second))
+		b.want("") // the 257th waits for the first answer
+		b.nc.SetReadDeadline(time.Time{})
+		b.r = chatproto.NewReader(b.nc)
+		st.set(func() { st.hold = nil })
+		close(hold)
+		for n := 1; n <= 600; n++ {
+			if n > 256 {
+				b.want(fmt.Sprintf("MESG from=A id=41.%d ", n))
+			}
+			b.say("ACKD count=%d", n)
+		}
+		answered := 0
+		for answered < 600 {
+			line := a.next()
+			var lo, hi int
+			if k, _ := fmt.Sscanf(line, "201 n=%d-%d", &lo, &hi); k == 1 {
+				hi = lo
+			}
+			if lo != answered+1 {
+				t.Fatalf("got %q after %d answers", line, answered)
+			}
+			answered = hi
+		}
 	})
 }

@@ -93,6 +93,7 @@ func (c *conn) answerWhenStored(code chatproto.Code, user string) (done func()) 
 func (c *conn) advanceReplies() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.answered.Broadcast()
 	return c.sendDue()
 }
 
@@ -124,9 +125,7 @@ func (c *conn) sendDue() bool {
 	n := copy(c.slots, c.slots[sent:])
 	clear(c.slots[n:])
 	c.slots = c.slots[:n]
-	if n == 0 {
-		c.answered.Broadcast()
-	}
+	c.answered.Broadcast()
 	return true
 }
 

@@ -5,7 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +22,12 @@ var (
 	seed  = flag.Uint64("seed", 1, "of what is random")
 	world = flag.Int("world", -1, "run this world only, to see a failure again")
 )
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	debug.SetGCPercent(800) // every SQLite that is opened has a memory of its own
+	os.Exit(m.Run())
+}
 
 // cutsAWorld is how often a disk loses power before another, empty one is
 // taken.
@@ -98,7 +106,7 @@ func runWorld(w int, v variant, a *tally) string {
 	var model storetest.Model
 	var core *sqlcore.Store // open still since the last cut, or nil
 	for range cutsAWorld {
-		end := d.ops + 1 + rnd.IntN(1+rnd.IntN(400))
+		end := d.ops + 1 + rnd.IntN(1+rnd.IntN(250))
 		d.fault = func(op int, _ Op) Fault {
 			if op >= end {
 				return PowerCut

@@ -174,6 +174,12 @@ func (d *Disk) Rewrite(name string) error {
 	if n == nil || len(n.data) == 0 || d.noRewrite {
 		return nil
 	}
+	if d.fault == nil && !d.dead {
+		d.ops += 2
+		n.stable, n.dirty = append(n.stable[:0], n.data...), make(map[int][][]byte)
+		d.stableDir = maps.Clone(d.dir)
+		return nil
+	}
 	f := &file{d: d, n: n, name: name}
 	if _, err := f.WriteAt(slices.Clone(n.data), 0); err != nil {
 		return err
