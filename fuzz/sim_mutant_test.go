@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,16 +63,16 @@ func TestSimulationFindsMutants(t *testing.T) {
 // early answers a commit at once, and makes it with the next one.
 type early struct {
 	store.Store
-	held *store.Batch
+	held atomic.Pointer[store.Batch]
 }
 
 func (s *early) Commit(ctx context.Context, b *store.Batch) error {
-	if s.held != nil {
-		if err := s.Store.Commit(ctx, s.held); err != nil {
+	if held := s.held.Load(); held != nil {
+		if err := s.Store.Commit(ctx, held); err != nil {
 			return err
 		}
 	}
-	s.held = b
+	s.held.Store(b)
 	return nil
 }
 
@@ -79,7 +80,7 @@ func (s *early) Commit(ctx context.Context, b *store.Batch) error {
 func (s *early) Messages(ctx context.Context, seqs []uint64) ([]*store.Message, error) {
 	out, err := s.Store.Messages(ctx, seqs)
 	for i, m := range out {
-		if held := s.held; m == nil && held != nil {
+		if held := s.held.Load(); m == nil && held != nil {
 			if k := slices.IndexFunc(held.Messages, func(h *store.Message) bool { return h.Seq == seqs[i] }); k >= 0 {
 				out[i] = held.Messages[k]
 			}

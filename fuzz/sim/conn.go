@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -20,6 +21,8 @@ type link struct {
 	client *Conn
 	server *Conn
 	dice   dice
+
+	pending atomic.Int64 // when the last octet of the client arrives at the server
 
 	mu   sync.Mutex
 	up   flow // from the client to the server
@@ -192,8 +195,9 @@ func (c *Conn) put(f *flow, data []byte, now time.Time) int {
 	at := never
 	if !f.lost {
 		at = c.l.net.arrival(c, f, n, now)
-		if f.fin.IsZero() {
-			f.last = at
+		f.last = at
+		if !c.isServer {
+			c.l.pending.Store(at.UnixNano())
 		}
 	}
 	if k := len(f.segs); k > 0 && f.segs[k-1].at.Equal(at) {

@@ -172,6 +172,11 @@ func (n *Network) Dial(ctx context.Context, h *Host) (net.Conn, error) {
 	}
 	n.mu.Lock()
 	accept := n.accept
+	for _, old := range n.links {
+		if old.host == h && old.late() {
+			n.stats.Add("connections overtaken", 1)
+		}
+	}
 	n.links = append(n.links, l)
 	n.mu.Unlock()
 	if refused || accept == nil || !accept(l.server) {
@@ -188,6 +193,10 @@ func (n *Network) Dial(ctx context.Context, h *Host) (net.Conn, error) {
 	n.mu.Unlock()
 	return l.client, nil
 }
+
+// late reports whether something that the client sent is still to arrive at
+// the server. It may be wrong for an instant, and only counts.
+func (l *link) late() bool { return l.pending.Load() > time.Now().UnixNano() }
 
 // newLink makes a connection and draws its nature.
 func (n *Network) newLink(h *Host, id uint64, r *roller) *link {

@@ -33,8 +33,9 @@ type instance struct {
 	user   *user
 	n      int
 	client *chatclient.Client
-	began  int // on the oracle's clock
-	roll   *roller
+	began  int               // on the oracle's clock
+	roll   *roller           // of what the program does
+	app    *roller           // of the callbacks
 	high   map[source]uint64 // guarded by oracle.mu
 
 	mu    sync.Mutex
@@ -120,7 +121,8 @@ func (u *user) wait(d time.Duration) bool {
 // start logs in with a new program, trying until it works; nil if the world
 // is over before that.
 func (u *user) start(n int) *instance {
-	in := &instance{user: u, n: n, roll: u.w.dice.of(9, uint64(u.host.dice), uint64(n)).stream(),
+	d := u.w.dice.of(9, uint64(u.host.dice), uint64(n))
+	in := &instance{user: u, n: n, roll: d.of(1).stream(), app: d.of(2).stream(),
 		high: make(map[source]uint64), sent: make(map[string]bool), known: make(map[string]bool)}
 	cfg := in.config()
 	for {
@@ -201,12 +203,12 @@ func (in *instance) onMessage(ctx context.Context, m chatclient.Message) error {
 	}
 	in.owed = key
 	if !w.isQuiet() {
-		if in.fails == 0 && in.roll.chance(w.plan.fails) {
-			in.fails = 1 + in.roll.IntN(4)
+		if in.fails == 0 && in.app.chance(w.plan.fails) {
+			in.fails = 1 + in.app.IntN(4)
 		}
-		if in.roll.chance(w.plan.slow) {
+		if in.app.chance(w.plan.slow) {
 			w.stats.Add("callbacks slow", 1)
-			if err := pause(ctx, in.roll.scale(time.Millisecond, time.Minute)); err != nil {
+			if err := pause(ctx, in.app.scale(time.Millisecond, time.Minute)); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,8 @@
+//go:build race
+
+package fuzz
+
+// The race detector makes everything ten times slower.
+const simSeedsDefault = 12
+
+const underRace = true
