@@ -19,6 +19,9 @@ var (
 	simSeed  = flag.Uint64("sim.seed", 0, "the one seed that TestSimulation runs, with its log")
 	simHours = flag.Float64("sim.hours", 0, "run more seeds until so many virtual hours have passed")
 	simFirst = flag.Uint64("sim.first", 1, "the first of the seeds")
+	simUsers = flag.Int("sim.users", 0, "how many users there are; 0: the seed says")
+	simKinds = flag.Uint("sim.faults", 0, "the set of sim.Faults; 0: the seed says")
+	simSpan  = flag.Duration("sim.length", 0, "how long there are faults; 0: the seed says")
 	simTrace = flag.Bool("sim.trace", false, "log every line of every client")
 )
 
@@ -47,7 +50,8 @@ func report(t *testing.T, res *sim.Result) {
 		return
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %d problems after %v\nagain: go test ./fuzz -run '^TestSimulation$' -sim.seed=%d -sim.trace -v\n", res.Seed, len(res.Problems), res.Virtual, res.Seed)
+	fmt.Fprintf(&b, "seed %d: %d problems after %v\n", res.Seed, len(res.Problems), res.Virtual)
+	fmt.Fprintf(&b, "again: go test ./fuzz -run '^TestSimulation$' -sim.seed=%d -sim.users=%d -sim.faults=%d -sim.length=%v -sim.trace -v\n", res.Seed, res.Users, res.Faults, res.Length)
 	fmt.Fprintf(&b, "%s\n", res.Plan)
 	for i, p := range res.Problems {
 		if i == 20 {
@@ -88,7 +92,7 @@ func TestSimulation(t *testing.T) {
 	var virtual time.Duration
 	failed := 0
 	for seed := first; seed < first+uint64(n) || *simSeed == 0 && virtual.Hours() < *simHours; seed++ {
-		res := simulate(t, sim.Options{Seed: seed, Trace: *simTrace})
+		res := simulate(t, sim.Options{Seed: seed, Users: *simUsers, Faults: sim.Faults(*simKinds), Length: *simSpan, Trace: *simTrace})
 		report(t, res)
 		total.Merge(res.Stats)
 		virtual += res.Virtual
@@ -144,9 +148,6 @@ func FuzzSimulation(f *testing.F) {
 	f.Add(uint64(4), uint8(5), uint32(sim.Quotas|sim.Reads|sim.SlowReader|sim.Shutdowns|sim.Partitions), uint16(30))
 	f.Fuzz(func(t *testing.T, seed uint64, users uint8, faults uint32, minutes uint16) {
 		o := sim.Options{Seed: seed, Users: 2 + int(users%5), Faults: sim.Faults(faults) & sim.AllFaults, Length: time.Duration(1+minutes%240) * time.Minute}
-		if res := simulate(t, o); len(res.Problems) > 0 {
-			report(t, res)
-			t.Logf("%+v", o)
-		}
+		report(t, simulate(t, o))
 	})
 }
