@@ -77,12 +77,6 @@ func (p *revPeer) now() []string {
 	return lines
 }
 
-func (p *revPeer) closed() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.ended
-}
-
 // within waits in real time for a line that starts with prefix.
 func (p *revPeer) within(d time.Duration, prefix string) bool {
 	end := time.After(d)

@@ -19,15 +19,6 @@ var seeds = []string{
 	"SEND  to=B", "SEND to=B to=C", `SEND :\s`, "SEND :\x7f", "SEND :\u202e", "SEND :\xed\xa0\x80", "send", "",
 }
 
-// clone keeps a frame beyond the line that it was decoded from.
-func clone(f *chatproto.Frame) *chatproto.Frame {
-	g := &chatproto.Frame{Code: f.Code, Description: bytes.Clone(f.Description)}
-	for _, x := range f.Fields {
-		g.Fields = append(g.Fields, chatproto.Field{Key: bytes.Clone(x.Key), Value: bytes.Clone(x.Value)})
-	}
-	return g
-}
-
 func diff(a, b *chatproto.Frame) string { return cmp.Diff(a, b, cmpopts.EquateEmpty()) }
 
 func FuzzReference(f *testing.F) {
