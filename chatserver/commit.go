@@ -15,6 +15,9 @@ import (
 // that were acknowledged meanwhile are dropped before the cut.
 const compactFrom = 512
 
+// tellEvery is how often the log is told that storing still fails.
+const tellEvery = time.Minute
+
 // graceTime is how long a commit may still take when the server was told to
 // end at once.
 const graceTime = 5 * time.Second
@@ -214,6 +217,7 @@ func (k *committer) run(ctx context.Context) {
 // commit cuts the open batch and writes it, again and again if need be. It
 // reports false if it gave up because the server ends.
 func (k *committer) commit(ctx context.Context) bool {
+	var told time.Time // when the log was last told that it fails
 	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		cut, rows := k.cut()
 		if cut == nil {
@@ -223,30 +227,42 @@ func (k *committer) commit(ctx context.Context) bool {
 		if !rows.Empty() {
 			err = k.srv.Store.Commit(ctx, rows)
 		}
-		k.failing.Store(err != nil)
-		k.mu.Lock()
-		k.err = err
-		stopped := k.stopped
-		k.mu.Unlock()
+		if !k.outcome(err) && err != nil {
+			k.putBack(cut)
+			return false
+		}
 		if err == nil {
 			if !rows.Empty() {
 				k.srv.counters.commits.Add(1)
 				k.srv.counters.stored.Add(uint64(len(rows.Messages)))
 			}
+			if !told.IsZero() {
+				k.srv.log.Warn("storing works again", "messages", len(rows.Messages))
+			}
 			k.committed(cut, rows)
 			return true
 		}
 		k.srv.counters.failed.Add(1)
-		k.srv.log.Error("storing failed; nothing is acknowledged until it succeeds", "err", err, "messages", len(rows.Messages))
-		k.putBack(cut)
-		if stopped {
-			return false
+		if time.Since(told) > tellEvery {
+			told = time.Now()
+			k.srv.log.Error("storing failed: no message is accepted until it works again", "err", err, "waiting", len(rows.Messages))
 		}
+		k.putBack(cut)
 		select {
 		case <-time.After(delay):
 		case <-k.stopping:
 		}
 	}
+}
+
+// outcome notes how a commit ended, and reports whether to try again if it
+// failed.
+func (k *committer) outcome(err error) (again bool) {
+	k.failing.Store(err != nil)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.err = err
+	return !k.stopped
 }
 
 // cut closes the open batch and makes the rows of it: bodies that are not

@@ -1,0 +1,156 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestFullDisk fills the disk under a real chatd: senders are refused with
+// 452, deliveries go on, nothing that was acknowledged is lost, and when there
+// is room again, messages are accepted again.
+func TestFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("mounting a small disk takes root, and CI has to have it")
+		}
+		t.Skip("mounting a small disk takes root")
+	}
+	v := newVictim(t)
+	data := filepath.Join(v.dir, "chatd-data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", data, "tmpfs", 0, "size=4m"); err != nil {
+		t.Fatal("mounting a small disk: ", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(data, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	v.start()
+	t.Cleanup(v.stop) // before the disk goes
+	filler := filepath.Join(data, "filler")
+	if err := os.WriteFile(filler, make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	a := talkTo(t, v.addr, "A", "origin=a1")
+	acked, refused := 0, 0
+	for n := 1; refused < 5; n++ {
+		if n > 20000 {
+			t.Fatal("the disk does not fill")
+		}
+		a.say("SEND n=%d to=B :%d %s", n, n, strings.Repeat("x", 1000))
+		if refused == 0 && n > 100 {
+			a.nc.SetReadDeadline(time.Now().Add(3 * time.Second)) // the one that finds out is not answered until there is room
+		}
+		switch line := a.line(); {
+		case strings.HasPrefix(line, "201"):
+			acked++
+		case strings.HasPrefix(line, "452"):
+			refused++
+		case line == "":
+			t.Logf("message %d waits for room", n)
+			waits := n
+			// Answers come in order: what is refused now is told to another.
+			refused += refusedElsewhere(t, v.addr)
+			a.waits = waits
+			refused = 5
+		default:
+			t.Fatalf("message %d is answered %q", n, line)
+		}
+	}
+	t.Logf("%d messages acknowledged until the disk was full", acked)
+
+	b := talkTo(t, v.addr, "B", "")
+	for n := 1; n <= acked; n++ {
+		if got := b.line(); !strings.Contains(got, fmt.Sprintf(":A: %d x", n)) {
+			t.Fatalf("delivery %d is %.80q", n, got)
+		}
+		b.say("ACKD count=%d", n)
+	}
+
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	a.nc.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if a.waits > 0 {
+		if got := a.line(); !strings.HasPrefix(got, "201") {
+			t.Errorf("the message that waited for room is answered %q", got)
+		}
+	}
+	for n := 100_000; ; n++ { // acceptance resumes by itself
+		a.say("SEND n=%d to=C :after", n)
+		got := a.line()
+		if strings.HasPrefix(got, "201") {
+			break
+		}
+		if !strings.HasPrefix(got, "452") {
+			t.Fatalf("with room again a message is answered %q", got)
+		}
+	}
+}
+
+// refusedElsewhere sends a message from another connection and expects 452.
+func refusedElsewhere(t *testing.T, addr string) int {
+	c := talkTo(t, addr, "C", "")
+	c.say("SEND n=1 to=B :refused")
+	if got := c.line(); !strings.HasPrefix(got, "452") {
+		t.Errorf("with a full disk a message is answered %q", got)
+	}
+	return 1
+}
+
+// A typist talks to a server line by line.
+type typist struct {
+	t     *testing.T
+	nc    net.Conn
+	r     *bufio.Reader
+	waits int
+}
+
+func talkTo(t *testing.T, addr, user, origin string) *typist {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	nc.SetReadDeadline(time.Now().Add(time.Minute))
+	p := &typist{t: t, nc: nc, r: bufio.NewReader(nc)}
+	p.say("HELO v=1 acks=1 beat=30000 pres=0")
+	p.say("AUTH user=%s pass=pass %s", user, origin)
+	for _, want := range []string{"220", "230"} {
+		if got := p.line(); !strings.HasPrefix(got, want) {
+			t.Fatalf("%s: got %q, want %s", user, got, want)
+		}
+	}
+	return p
+}
+
+func (p *typist) say(format string, args ...any) {
+	fmt.Fprint(p.nc, strings.TrimSpace(fmt.Sprintf(format, args...))+"\n")
+}
+
+// line returns the next line, LIVE left out; "" when none comes in time.
+func (p *typist) line() string {
+	for {
+		line, err := p.r.ReadString('\n')
+		if err != nil {
+			return ""
+		}
+		if line = strings.TrimSpace(line); line != "LIVE" {
+			return line
+		}
+	}
+}
