@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-multierror"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/parleyproto/parley/chatserver"
 	"github.com/parleyproto/parley/chatserver/store"
@@ -115,20 +116,20 @@ func (o *options) openStore(logger *slog.Logger) (store.Store, error) {
 
 // serve serves until ctx ends, then shuts down.
 func serve(ctx context.Context, srv *chatserver.Server, l net.Listener) error {
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(l) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
-	defer cancel()
-	err := srv.Shutdown(ctx)
-	if err := <-ended; !errors.Is(err, chatserver.ErrServerClosed) {
-		return err
-	}
-	return err
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := srv.Serve(l); !errors.Is(err, chatserver.ErrServerClosed) {
+			return err // and ctx ends
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+		defer cancel()
+		return srv.Shutdown(ctx)
+	})
+	return group.Wait()
 }
 
 func parseArgs(args []string, stderr io.Writer) (*options, error) {
