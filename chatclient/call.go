@@ -16,6 +16,9 @@ type call struct {
 	origin     uint64 // whose number it is
 	writes     int    // how many connections it was written to
 	abandoned  bool   // nobody waits for the answer
+	pos        uint64 // what of the state file must be synced before it is sent
+	ready      bool   // a message: that is so
+	leftover   bool   // of an earlier client: its outcome goes to OnOutcome
 
 	entries []string // of a list
 	reply   answer

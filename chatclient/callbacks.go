@@ -30,6 +30,12 @@ type Callbacks struct {
 	// acknowledges every message unseen.
 	OnMessage func(ctx context.Context, m Message) error
 
+	// OnOutcome tells what became of a message that an earlier client with the
+	// same [StateFile] had left without an answer. It may be told again if the
+	// program dies within the callback or soon after it. nil: such messages
+	// are sent all the same.
+	OnOutcome func(ctx context.Context, o Outcome)
+
 	// OnPresence tells that a user came or went. When very many wait to be
 	// told, only the latest of each user is. nil ignores it.
 	OnPresence func(ctx context.Context, p Presence)
@@ -65,6 +71,17 @@ type Message struct {
 	Broadcast   bool
 	Time        time.Time // when the server accepted it
 	Description string    // as a plain screen shows it: "A: hello!"
+}
+
+// An Outcome is what became of a message of an earlier life of the program.
+type Outcome struct {
+	ID        chatproto.ID // the message's
+	To        string       // "" for a broadcast
+	Text      string
+	Broadcast bool
+	How       How   // if it was accepted
+	Skipped   int   // as in a Receipt
+	Err       error // nil: accepted; a *chatproto.Error: refused; ErrUnknown, wrapped: maybe delivered
 }
 
 // A Presence tells that a user logged in or out.

@@ -14,15 +14,18 @@ import (
 // methods may be called by any goroutine.
 //
 // Its goroutines: one keeps the connection up and reads it, one writes it
-// while there is one, one calls the callbacks, and the listener for private
+// while there is one, one calls the callbacks, one writes the state file if
+// there is one, and the listener for private
 // chats has one and one for each line. The locks are taken in the order
-// Client.mu, peers.mu, dispatcher.mu, and none is held while a callback runs
-// or a socket is read or written.
+// keeper.io, Client.mu, peers.mu, dispatcher.mu, StateFile.mu, and none but
+// keeper.io is held while a callback runs or a socket or file is read or
+// written.
 type Client struct {
 	cfg    Config
 	trace  tracer
 	events *dispatcher
 	peers  *peers
+	keep   *keeper
 	life   context.Context // ends with the client
 	die    context.CancelFunc
 	done   chan struct{}
@@ -65,10 +68,16 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	c.box.origin = newOrigin()
 	c.events = newDispatcher(c)
 	c.peers = newPeers(c)
+	c.keep = newKeeper(c)
+	if err := c.keep.begin(); err != nil {
+		c.die()
+		return nil, err
+	}
 	cn, err := c.comeOnline(ctx, true)
 	if err != nil {
 		c.die()
 		c.peers.shut()
+		c.keep.finish()
 		return nil, plainly(err)
 	}
 	go c.events.run(c.life)

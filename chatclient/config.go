@@ -38,6 +38,12 @@ type Config struct {
 	// on. nil makes a refusal final.
 	Credentials func(ctx context.Context, refused *chatproto.Error) (user, password string, err error)
 
+	// StateFile, if not nil, makes the client's memory durable: what it sends
+	// and what it has seen survives the program and the machine. The caller
+	// opens it before Dial and closes it after the client is Done; Dial
+	// refuses one that belongs to another user ([ErrStateUser]) or is in use.
+	StateFile *StateFile
+
 	// Callbacks take what arrives.
 	Callbacks Callbacks
 

@@ -63,6 +63,11 @@ func (cn *conn) send(k *call) {
 func (c *Client) ack(cn *conn, count uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.acknowledge(cn, count)
+}
+
+// acknowledge is ack. mu is held.
+func (c *Client) acknowledge(cn *conn, count uint64) {
 	if c.conn != cn || cn.leaving || count <= cn.acked || cn.m.Request(chatproto.ACKD, 0) != nil {
 		return
 	}

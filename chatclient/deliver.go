@@ -83,7 +83,7 @@ func (d *dispatcher) flush() {
 	d.taken = 0
 	d.mu.Unlock()
 	if taken > 0 {
-		d.c.ack(cn, count)
+		d.c.keep.ack(cn, count)
 	}
 }
 

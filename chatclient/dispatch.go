@@ -5,6 +5,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/parleyproto/parley/chatproto"
 )
 
 // Limits of what waits for the callbacks. Deliveries have the one of the
@@ -23,12 +25,18 @@ type event struct {
 	delivery *delivery
 }
 
+// seen remembers which messages were taken.
+type seen interface {
+	fresh(from string, id chatproto.ID) bool
+	take(from string, id chatproto.ID, now time.Time)
+}
+
 // A dispatcher hands what arrives to the callbacks, one at a time and in
 // order, on a goroutine of its own. Its lock is taken after Client.mu, never
 // before it, and not held while a callback runs.
 type dispatcher struct {
 	c      *Client
-	window receiveWindow // the goroutine's own
+	window seen // the goroutine's own, or the state file's
 
 	mu     sync.Mutex
 	queue  list.List // of event
@@ -50,7 +58,11 @@ type dispatcher struct {
 }
 
 func newDispatcher(c *Client) *dispatcher {
-	return &dispatcher{c: c, latest: make(map[string]*list.Element),
+	var window seen = new(receiveWindow)
+	if c.cfg.StateFile != nil {
+		window = c.cfg.StateFile
+	}
+	return &dispatcher{c: c, window: window, latest: make(map[string]*list.Element),
 		wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 

@@ -15,6 +15,11 @@ var (
 	// again is to risk that it is seen twice.
 	ErrUnknown = errors.New("chatclient: maybe delivered")
 
+	// ErrKept says that the client ended before a message was answered, that
+	// its [StateFile] keeps it, and that the next client with that file sends
+	// it and tells OnOutcome. It comes with ErrUnknown and the reason.
+	ErrKept = errors.New("it is kept in the state file and sent by the next client")
+
 	// ErrClosed is returned by the methods of a Client that has ended.
 	ErrClosed = errors.New("chatclient: the client is closed")
 

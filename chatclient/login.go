@@ -112,6 +112,9 @@ func (c *Client) handshake(ctx context.Context, cn *conn, first bool) (w *welcom
 			}
 			asked = true
 		}
+		if err := c.keep.belongs(c.user); err != nil {
+			return nil, false, err
+		}
 		w, err := cn.authenticate(c.user, c.password, c.box.origin)
 		if err == nil {
 			w.reset = c.boot != cn.boot

@@ -54,7 +54,14 @@ func (c *Client) quit(ctx context.Context) error {
 		return ErrConnection
 	}
 	k := newCall(chatproto.QUIT, "", "", "")
-	c.box.number(k)
+	c.box.number(k) // the last of this client: none is given any more
+	c.mu.Unlock()
+	c.keep.flush() // what could not be written is not acknowledged; the file's Close says why
+	c.mu.Lock()
+	if c.conn != cn || cn.leaving || c.ended {
+		c.mu.Unlock()
+		return ErrConnection
+	}
 	cn.send(k)
 	cn.leaving = true
 	c.mu.Unlock()

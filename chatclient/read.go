@@ -75,14 +75,18 @@ func (cn *conn) reply(f *chatproto.Frame) error {
 	for range hi - lo + 1 {
 		k, rest := shift(cn.pending)
 		cn.pending = rest
-		if k.decided() {
-			cn.c.box.forget(k)
-		} else {
+		if !k.decided() {
 			cn.asked--
+			k.finish(a)
+			continue
 		}
-		k.finish(a)
+		cn.c.box.forget(k)
+		cn.c.keep.answered(k, a)
 	}
 	cn.c.box.admit(cn)
+	if len(cn.c.box.line) > 0 {
+		cn.c.keep.signal()
+	}
 	return nil
 }
 

@@ -32,6 +32,7 @@ func (c *Client) run(cn *conn) {
 	c.peers.shut()
 	c.events.finish(c.stateEvent(State{Kind: Closed, Err: err}), quiet)
 	<-c.events.done
+	c.keep.finish()
 	close(c.done)
 }
 
@@ -132,7 +133,7 @@ func final(err error) bool {
 	case errors.As(err, &r):
 		return r.reply.Code.Class() != 4
 	}
-	return errors.Is(err, ErrCleartext) || errors.Is(err, errNoMechanism) || errors.Is(err, errUnexpectedStep) ||
+	return errors.Is(err, ErrCleartext) || errors.Is(err, errNoMechanism) || errors.Is(err, errUnexpectedStep) || errors.Is(err, ErrStateUser) ||
 		errors.Is(err, chatproto.ErrNoVersion)
 }
 
@@ -145,7 +146,15 @@ func (c *Client) comeOnline(ctx context.Context, first bool) (*conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.sameWindow(w) {
+		same := c.sameWindow(w)
+		if same {
+			c.keep.welcome(c.user, cn.boot, w)
+		}
+		if err := c.keep.flush(); err != nil {
+			cn.nc.Close()
+			return nil, err
+		}
+		if same {
 			if err := c.online(cn, w); err != nil {
 				cn.nc.Close()
 				return nil, err
@@ -206,15 +215,18 @@ func (c *Client) online(cn *conn, w *welcome) error {
 	}
 	c.name, c.box.welcomed, c.conn = w.user, true, cn
 	for _, k := range c.box.kept {
-		cn.send(k)
+		if k.ready {
+			cn.send(k)
+		}
 	}
 	if port := c.peers.port(); port != 0 {
 		k := newCall(chatproto.LSTN, "port", strconv.Itoa(port), "")
 		k.then = c.registered
-		c.box.number(k)
-		cn.send(k)
+		c.box.issue(k, cn)
 	}
+	c.box.pump(cn)
 	c.box.admit(cn)
+	c.keep.signal()
 	c.tell(State{Kind: Online, Resumed: !w.fresh, Mail: w.mail, Text: w.text})
 	return nil
 }
@@ -224,7 +236,7 @@ func (c *Client) lost(cn *conn, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn = nil
-	c.box.again(cn.pending, connectionError(err))
+	c.box.again(append(cn.pending, c.box.recall()...), connectionError(err))
 	cn.pending = nil
 	if c.ended || c.stopping {
 		c.box.failWaiting(ErrClosed)

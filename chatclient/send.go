@@ -16,6 +16,11 @@ import (
 // waits for room. If ctx ends before there was room nothing was sent and the
 // error is ctx's; if it ends later the message is still under way, and the
 // error matches both [ErrUnknown] and ctx's.
+//
+// With a [StateFile] the message is in the file, synced, before it goes out.
+// If that fails (the disk is full, say) it does not go out and the error
+// matches [ErrState]. If the client ends before the answer the error matches
+// [ErrKept].
 func (c *Client) Send(ctx context.Context, to, text string) (Receipt, error) {
 	if err := chatproto.CheckName(to); err != nil {
 		return Receipt{}, err
@@ -58,6 +63,7 @@ func (c *Client) begin(ctx context.Context, k *call) error {
 		c.box.asking = append(c.box.asking, k)
 	}
 	c.box.admit(c.conn)
+	c.keep.signal()
 	return nil
 }
 

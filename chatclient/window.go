@@ -17,7 +17,7 @@ const (
 
 // A receiveWindow remembers the highest message number that was taken from
 // each sender and origin, so that what is delivered twice is seen once. It
-// belongs to the dispatcher's goroutine.
+// belongs to the dispatcher's goroutine, or to a StateFile.
 type receiveWindow struct {
 	seen map[source]*list.Element
 	age  list.List // of *mark, the one heard last in front
@@ -56,16 +56,23 @@ func (w *receiveWindow) take(from string, id chatproto.ID, now time.Time) {
 	if limit == 0 {
 		limit = maxSources
 	}
-	for e := w.age.Back(); e != nil; e = w.age.Back() {
-		m := e.Value.(*mark)
-		if len(w.seen) < limit && now.Sub(m.last) < seenFor {
-			break
-		}
-		w.age.Remove(e)
-		delete(w.seen, m.source)
+	w.expire(now)
+	for len(w.seen) >= limit {
+		w.remove(w.age.Back())
 	}
 	if w.seen == nil {
 		w.seen = make(map[source]*list.Element)
 	}
 	w.seen[key] = w.age.PushFront(&mark{key, id.N, now})
+}
+
+// expire forgets who was silent for too long.
+func (w *receiveWindow) expire(now time.Time) {
+	for e := w.age.Back(); e != nil && now.Sub(e.Value.(*mark).last) >= seenFor; e = w.age.Back() {
+		w.remove(e)
+	}
+}
+
+func (w *receiveWindow) remove(e *list.Element) {
+	delete(w.seen, w.age.Remove(e).(*mark).source)
 }
