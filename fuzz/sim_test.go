@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"testing/cryptotest"
@@ -38,9 +39,19 @@ func simulate(t *testing.T, o sim.Options) (res *sim.Result) {
 			t.Fatalf("seed %d: %v\n%s", o.Seed, p, buf[:runtime.Stack(buf, true)])
 		}
 	}()
+	// A goroutine that waits for a mutex stops the time of its bubble, and a
+	// loop without a pause does so too: this timer is outside.
+	watchdog := time.AfterFunc(noHeadway, func() {
+		debug.SetTraceback("all")
+		panic(fmt.Sprintf("seed %d makes no headway: %+v", o.Seed, o))
+	})
+	defer watchdog.Stop()
 	synctest.Test(t, func(t *testing.T) { res = sim.Run(o) })
 	return res
 }
+
+// noHeadway is how long a run may take that takes a second as a rule.
+const noHeadway = 3 * time.Minute
 
 // report fails t if the run showed a problem, with what is needed to see it
 // again.

@@ -402,7 +402,9 @@ func (w *world) end() {
 	w.mu.Lock()
 	lf, srv := w.life, w.srv
 	w.mu.Unlock()
-	if err := srv.Shutdown(context.Background()); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), quietLimit)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
 		w.orc.mu.Lock()
 		w.orc.problem("stuck", "", "the last shutdown: %v", err)
 		w.orc.mu.Unlock()
