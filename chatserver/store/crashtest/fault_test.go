@@ -22,6 +22,7 @@ type faultRun struct {
 	at    int    // the operation; those after it meet the fault, too, for
 	lasts int    // so many operations
 	crash bool   // cut the power after the first error, instead of going on
+	kill  bool   // kill the process after each error, and start another
 	core  func(*sqlcore.Config)
 	disk  func(*Disk)
 }
@@ -66,12 +67,25 @@ func (f faultRun) run() (r result, err error) {
 	if err != nil {
 		return r, err
 	}
-	defer func() { s.Close() }()
+	defer func() {
+		if s != nil {
+			s.Close()
+		}
+	}()
 	for i := range scriptBatches {
 		batch := gen.Batch(&model)
 		before := model.Clone()
 		model.Apply(batch)
-		if err := f.commit(s, batch, &r); err != nil {
+		err := f.commit(s, batch, &r)
+		for n := 0; err != nil && f.kill && n < tries; n++ {
+			d.dead = true // nothing more is written
+			s.Close()
+			d.dead = false
+			if s, err = f.open(cfg, &r); err == nil {
+				err = f.commit(s, batch, &r)
+			}
+		}
+		if err != nil {
 			if !f.crash {
 				return r, fmt.Errorf("batch %d: the fault is over, and Commit still fails: %w", i, err)
 			}
@@ -113,7 +127,7 @@ func (f faultRun) commit(s store.Store, b *store.Batch, r *result) (err error) {
 			return nil
 		}
 		r.errors++
-		if f.crash {
+		if f.crash || f.kill {
 			return err
 		}
 	}
@@ -161,6 +175,7 @@ func TestFaultsAtEveryOperation(t *testing.T) {
 		{"a write fails", faultRun{kind: IOError, ops: "wtd", lasts: 1}},
 		{"a sync fails", faultRun{kind: IOError, ops: "s", lasts: 1}},
 		{"nothing works for a while", faultRun{kind: IOError, ops: "wstd", lasts: 25}},
+		{"a sync fails, kill -9", faultRun{kind: IOError, ops: "s", lasts: 1, kill: true}},
 		{"no space, then a power cut", faultRun{kind: NoSpace, ops: "w", lasts: 1, crash: true}},
 		{"an I/O error, then a power cut", faultRun{kind: IOError, ops: "wstd", lasts: 1, crash: true}},
 	} {
@@ -191,15 +206,15 @@ func (r *result) add(o result) {
 }
 
 // TestFaultsFindTrustInTheLog: after a failed sync, what the log seems to hold
-// may be on no disk. A store that opens it again and goes on, as if it were,
-// must be found out.
+// may be on no disk. A store that finds such a log when it is opened and goes
+// on, as if it were, must be found out.
 func TestFaultsFindTrustInTheLog(t *testing.T) {
 	plain, err := faultRun{}.run()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for at := 1; at <= plain.ops; at++ {
-		_, err := faultRun{kind: IOError, ops: "s", lasts: 1, at: at, disk: func(d *Disk) { d.noRewrite = true }}.run()
+		_, err := faultRun{kind: IOError, ops: "s", lasts: 1, kill: true, at: at, disk: func(d *Disk) { d.noRewrite = true }}.run()
 		if err != nil {
 			t.Logf("found at operation %d of %d: %.200v", at, plain.ops, err)
 			return

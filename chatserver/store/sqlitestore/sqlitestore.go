@@ -16,6 +16,7 @@
 package sqlitestore
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -49,8 +50,10 @@ type Options struct {
 }
 
 // Damage is something that the file should hold and does not, or not whole:
-// of Kind message, record (an origin, a block, a session), state, file or log.
-// Ref is the Seq of a message and the number of a record.
+// of Kind message, record (an origin, a block, a session), state, file, log,
+// or tail. Ref is the Seq of a message and the number of a record. Damage to
+// the tail of the log may be a commit that was interrupted by a power failure
+// and never acknowledged: SQLite cannot tell them apart, and nor can we.
 type Damage = sqlcore.Damage
 
 // A Store is a [store.Store] in a file.
@@ -94,7 +97,11 @@ func open(path string, opts Options, set settings) (_ *Store, err error) {
 		logger = slog.Default()
 	}
 	tell := func(d Damage) {
-		logger.Error("the store is damaged", "file", path, "what", d.Kind, "number", d.Ref, "reason", d.Reason)
+		level := slog.LevelError
+		if d.Kind == "tail" {
+			level = slog.LevelWarn
+		}
+		logger.Log(context.Background(), level, "the store is damaged", "file", path, "what", d.Kind, "number", d.Ref, "reason", d.Reason)
 		if opts.OnDamage != nil {
 			opts.OnDamage(d)
 		}
@@ -105,12 +112,22 @@ func open(path string, opts Options, set settings) (_ *Store, err error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	if err := recoverLog(path, tell); err != nil {
+	lostLog, err := recoverLog(path, tell)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFile(path); errors.As(err, new(*headError)) {
+		tell(Damage{Kind: "file", Reason: err.Error()})
+		if err := rebuild(path, tell, set); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
 		return nil, err
 	}
 	cfg := config(path)
 	cfg.OnDamage, cfg.NoCRC, cfg.Migrations = tell, set.noCRC, set.migrations
-	cfg.Rebuild = func(reason error) error { return rebuild(path, reason) }
+	cfg.LostLog = lostLog
+	cfg.Rebuild = func() error { return rebuild(path, tell, set) }
 	s.Store, err = sqlcore.Open(cfg)
 	return s, err
 }

@@ -101,6 +101,15 @@ func (m *Model) Seqs() []uint64 {
 	return seqs
 }
 
+// State returns what the model holds beside messages.
+func (m *Model) State() store.State { return m.Clone().state }
+
+// Has reports whether the model holds exactly this message.
+func (m *Model) Has(msg *store.Message) bool {
+	own := m.message(msg.Seq)
+	return own != nil && gocmp.Equal(own, msg, options)
+}
+
 // Diff says how s differs from the model, by Load and by Messages; "" if it
 // does not.
 func (m *Model) Diff(s store.Store) string {

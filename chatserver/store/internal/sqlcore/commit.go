@@ -293,7 +293,7 @@ func (s *Store) setRecords(ctx context.Context, counts *counts, b *store.Batch) 
 	rows := newRows(s)
 	for i := range b.Origins {
 		o := &b.Origins[i]
-		key := recordKey{kind: originRecord, user: o.User, origin: o.Origin}
+		key := recordKey{kind: originRow, user: o.User, origin: o.Origin}
 		if o.Forget {
 			rows.remove(key)
 			continue
@@ -303,7 +303,7 @@ func (s *Store) setRecords(ctx context.Context, counts *counts, b *store.Batch) 
 	}
 	for i := range b.Blocks {
 		k := &b.Blocks[i]
-		key := recordKey{kind: blockRecord, user: k.Owner, other: k.User}
+		key := recordKey{kind: blockRow, user: k.Owner, other: k.User}
 		if k.Off {
 			rows.remove(key)
 			continue
@@ -313,7 +313,7 @@ func (s *Store) setRecords(ctx context.Context, counts *counts, b *store.Batch) 
 	}
 	for i := range b.Sessions {
 		k := &b.Sessions[i]
-		key := recordKey{kind: sessionRecord, user: k.User}
+		key := recordKey{kind: sessionRow, user: k.User}
 		if k.Ended {
 			if s.index[key].origin == k.Origin {
 				rows.remove(key)

@@ -56,10 +56,14 @@ type Config struct {
 	// Rebuild replaces a database whose structure is damaged by one that
 	// has all that can be read of it. It is called with the database closed.
 	// nil returns the damage as an error.
-	Rebuild func(reason error) error
+	Rebuild func() error
 
 	// OnDamage is told of each damage found, once in the life of the Store.
 	OnDamage func(Damage)
+
+	// LostLog says that commits are lost with the log, so that the last Seq
+	// is not known.
+	LostLog bool
 
 	// NoCRC is for the test that shows what checksums find.
 	NoCRC bool
@@ -82,8 +86,10 @@ func (d Damage) String() string {
 	return fmt.Sprintf("%s %d: %s", d.Kind, d.Ref, d.Reason)
 }
 
-// The SQLite result codes that tell damage.
+// The SQLite result codes that tell damage. An unspecific error is one: our
+// statements are right, so the tables that they name are not there.
 const (
+	codeError   = 1
 	codeCorrupt = 11
 	codeNotADB  = 26
 )
@@ -152,6 +158,9 @@ func Open(cfg Config) (*Store, error) {
 		s.closeHandle()
 		return nil, err
 	}
+	if cfg.LostLog {
+		s.counts.lastSeq += seqJump
+	}
 	return s, nil
 }
 
@@ -163,7 +172,7 @@ func (s *Store) open() error {
 		s.closeHandle()
 		old = nil
 	} else if old != nil {
-		old.w.Close() // the reader stays until there is another
+		old.closeWriter() // the reader stays until there is another
 	}
 	h, err := s.connect(ctx)
 	if err != nil {
@@ -266,15 +275,30 @@ func (h *handle) exec(ctx context.Context, query string, args ...any) (sql.Resul
 	return st.ExecContext(ctx, args...)
 }
 
+// closeWriter closes the connection that writes. Its statements go first: with
+// one of them open SQLite would keep the connection, and not write the log
+// through when the last one ends.
+func (h *handle) closeWriter() {
+	for _, st := range h.stmts {
+		st.Close()
+	}
+	clear(h.stmts)
+	if h.w != nil {
+		h.w.Close()
+	}
+}
+
 func (h *handle) close() error {
 	if h == nil || h.db == nil {
 		return nil
 	}
-	for _, c := range []*sql.Conn{h.r, h.w} {
-		if c != nil {
-			c.Close()
-		}
+	if h.read != nil {
+		h.read.Close()
 	}
+	if h.r != nil && h.r != h.w {
+		h.r.Close()
+	}
+	h.closeWriter()
 	return h.db.Close()
 }
 
@@ -332,8 +356,14 @@ func (s *Store) structural(err error) bool {
 	if errors.As(err, &d) {
 		return true
 	}
-	code := s.cfg.Code(err) & 0xff
-	return code == codeCorrupt || code == codeNotADB
+	if errors.As(err, new(*migrationError)) {
+		return false
+	}
+	switch s.cfg.Code(err) & 0xff {
+	case codeError, codeCorrupt, codeNotADB:
+		return true
+	}
+	return false
 }
 
 // A structureError is damage to the structure that SQLite does not notice.
@@ -352,7 +382,7 @@ func (s *Store) rebuild(reason error) error {
 	s.damageMu.Lock()
 	s.pending = nil // the rebuilding does it
 	s.damageMu.Unlock()
-	if err := s.cfg.Rebuild(reason); err != nil {
+	if err := s.cfg.Rebuild(); err != nil {
 		s.failed = true
 		return fmt.Errorf("the database is damaged (%w), and making another from it failed: %w", reason, err)
 	}

@@ -189,9 +189,18 @@ func (s *Store) Load(ctx context.Context, waiting func(*store.Message) error) (*
 	if err := s.ready(); err != nil {
 		return nil, err
 	}
-	l := loader{s: s, names: names{}, waiting: waiting}
-	err := l.load(ctx)
+	// What a rebuilding brings back must be there before the first call of
+	// waiting, so whether it is needed is found out first, as far as that is
+	// cheap.
+	err := s.count(ctx)
 	if err != nil && s.structural(err) {
+		err = s.rebuild(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := loader{s: s, names: names{}, waiting: waiting}
+	if err = l.load(ctx); err != nil && l.err == nil && s.structural(err) {
 		if err = s.rebuild(err); err == nil {
 			err = l.load(ctx) // from where it ended
 		}
@@ -210,11 +219,11 @@ func (s *Store) Load(ctx context.Context, waiting func(*store.Message) error) (*
 			return nil // found and told before
 		}
 		switch r.kind {
-		case originRecord:
+		case originRow:
 			st.Origins = append(st.Origins, r.origin)
-		case blockRecord:
+		case blockRow:
 			st.Blocks = append(st.Blocks, store.Block{Owner: r.user, User: r.other})
-		case sessionRecord:
+		case sessionRow:
 			st.Sessions = append(st.Sessions, r.session)
 		}
 		return nil
@@ -232,15 +241,11 @@ type loader struct {
 	waiting func(*store.Message) error
 	m       store.Message
 	after   uint64
-	rows    uint64
 	err     error // of waiting
 }
 
 func (l *loader) load(ctx context.Context) error {
-	if l.err != nil {
-		return l.err
-	}
-	n, err := l.s.scan(ctx, l.s.h.w, messageTable, &l.after, func(seq uint64, d decoder) error {
+	_, err := l.s.scan(ctx, l.s.h.w, messageTable, &l.after, func(seq uint64, d decoder) error {
 		l.m.Seq = seq
 		if _, err := d.head(&l.m, l.names); err != nil {
 			l.s.quarantine(Damage{Kind: "message", Ref: seq, Reason: err.Error()})
@@ -249,14 +254,19 @@ func (l *loader) load(ctx context.Context) error {
 		l.err = l.waiting(&l.m)
 		return l.err
 	})
-	l.rows += n
-	if err == nil && l.after > l.s.counts.lastSeq {
-		return &structureError{"there is a message beyond the last"}
-	}
-	if err == nil && n == l.rows && n != l.s.counts.messages {
-		return &structureError{fmt.Sprintf("there are %d messages, and should be %d", n, l.s.counts.messages)}
-	}
 	return err
+}
+
+// count compares the number of messages with what it should be.
+func (s *Store) count(ctx context.Context) error {
+	var n, last uint64
+	if err := s.h.w.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM messages), (SELECT coalesce(max(seq), 0) FROM messages)").Scan(&n, &last); err != nil {
+		return err
+	}
+	if n != s.counts.messages || last > s.counts.lastSeq {
+		return &structureError{fmt.Sprintf("there are %d messages up to %d, and should be %d up to %d", n, last, s.counts.messages, s.counts.lastSeq)}
+	}
+	return nil
 }
 
 // settle moves damaged rows to quarantine, after it made sure that the file's

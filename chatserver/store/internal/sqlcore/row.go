@@ -13,11 +13,11 @@ import (
 //
 //	CRC-32C of all that follows, 4 octets
 //	length of the body, 4 octets
-//	body: the row's id, then what the kind of row has
+//	body: the row's id, the kind of row, 1 octet, then what that kind has
 //
 // Numbers are uvarints or little-endian words, strings have a length before
-// them. The id in the body ties a row to its place: one that moved does not
-// pass for another. The length lets cells be read one after the other out of
+// them. Id and kind tie a row to its place: one that moved does not pass for
+// another, and a cell that is found somewhere says what it is. The length lets cells be read one after the other out of
 // one long blob. User names stand in the row itself, not in a table of users:
 // a few octets more, but no damage to one page can take the names from many.
 const cellHead = 8
@@ -33,9 +33,18 @@ var (
 	errText  = errors.New("the checksum of the text is wrong")
 )
 
-// beginCell appends the head of a cell and the id.
-func beginCell(b []byte, id uint64) []byte {
-	return binary.AppendUvarint(append(b, make([]byte, cellHead)...), id)
+// The kinds of rows.
+const (
+	messageRow = 'm'
+	originRow  = 'o'
+	blockRow   = 'b'
+	sessionRow = 's'
+	countsRow  = 'c'
+)
+
+// beginCell appends the head of a cell, the id and the kind.
+func beginCell(b []byte, id uint64, kind byte) []byte {
+	return append(binary.AppendUvarint(append(b, make([]byte, cellHead)...), id), kind)
 }
 
 // endCell completes the cell that begins at start.
@@ -167,7 +176,7 @@ func appendHead(b []byte, m *store.Message) []byte {
 
 func appendHeadOf(b []byte, m *store.Message, size uint64, crc uint32) []byte {
 	start := len(b)
-	b = beginCell(b, m.Seq)
+	b = beginCell(b, m.Seq, messageRow)
 	cast := byte(0)
 	if m.Cast {
 		cast = 1
@@ -189,6 +198,9 @@ func appendHeadOf(b []byte, m *store.Message, size uint64, crc uint32) []byte {
 // head reads what appendHead wrote into m, whose Audience it reuses, and
 // returns the CRC of the text.
 func (d *decoder) head(m *store.Message, n names) (crc uint32, err error) {
+	if d.octet() != messageRow {
+		return 0, errPlace
+	}
 	m.Cast = d.octet() == 1
 	crc = d.word32()
 	m.Size = int(d.uvarint())
@@ -205,13 +217,6 @@ func (d *decoder) head(m *store.Message, n names) (crc uint32, err error) {
 	return crc, d.end()
 }
 
-// The kinds of records.
-const (
-	originRecord  = 'o'
-	blockRecord   = 'b'
-	sessionRecord = 's'
-)
-
 // A recordKey says what a record is about: there is one of each.
 type recordKey struct {
 	kind        byte
@@ -221,7 +226,7 @@ type recordKey struct {
 
 func appendOrigin(b []byte, id uint64, o *store.Origin) []byte {
 	start := len(b)
-	b = appendName(append(beginCell(b, id), originRecord), o.User)
+	b = appendName(beginCell(b, id, originRow), o.User)
 	b = binary.LittleEndian.AppendUint64(b, o.Origin)
 	b = binary.AppendUvarint(b, uint64(o.Used))
 	b, _ = o.Window.AppendBinary(b) // it has no error
@@ -230,13 +235,13 @@ func appendOrigin(b []byte, id uint64, o *store.Origin) []byte {
 
 func appendBlock(b []byte, id uint64, k *store.Block) []byte {
 	start := len(b)
-	b = appendName(append(beginCell(b, id), blockRecord), k.Owner)
+	b = appendName(beginCell(b, id, blockRow), k.Owner)
 	return endCell(appendName(b, k.User), start)
 }
 
 func appendSession(b []byte, id uint64, k *store.Session) []byte {
 	start := len(b)
-	b = appendName(append(beginCell(b, id), sessionRecord), k.User)
+	b = appendName(beginCell(b, id, sessionRow), k.User)
 	return endCell(binary.LittleEndian.AppendUint64(b, k.Origin), start)
 }
 
@@ -253,17 +258,17 @@ func (d *decoder) record(n names) (r record, err error) {
 	r.kind = d.octet()
 	r.user = d.name(n)
 	switch r.kind {
-	case originRecord:
+	case originRow:
 		r.recordKey.origin = d.word64()
 		r.origin = store.Origin{User: r.user, Origin: r.recordKey.origin, Used: int64(d.uvarint())}
 		err = r.origin.Window.UnmarshalBinary(d.b)
 		d.b = nil
-	case blockRecord:
+	case blockRow:
 		r.other = d.name(n)
-	case sessionRecord:
+	case sessionRow:
 		r.session = store.Session{User: r.user, Origin: d.word64()}
 	default:
-		return r, errForm
+		return r, errPlace
 	}
 	if err != nil {
 		return r, err
@@ -284,7 +289,7 @@ const stateID = 1
 
 func appendCounts(b []byte, c *counts) []byte {
 	start := len(b)
-	b = beginCell(b, stateID)
+	b = beginCell(b, stateID, countsRow)
 	for _, n := range []uint64{c.commits, c.lastSeq, c.messages, c.records} {
 		b = binary.AppendUvarint(b, n)
 	}
@@ -292,6 +297,9 @@ func appendCounts(b []byte, c *counts) []byte {
 }
 
 func (d *decoder) counts() (c counts, err error) {
+	if d.octet() != countsRow {
+		return c, errPlace
+	}
 	for _, n := range []*uint64{&c.commits, &c.lastSeq, &c.messages, &c.records} {
 		*n = d.uvarint()
 	}

@@ -17,18 +17,31 @@ import (
 // accepting one appends to the last page and nothing else. The row of state
 // is rewritten by every commit: one page.
 var migrations = []string{`
-	PRAGMA application_id = 1346458188;
 	CREATE TABLE messages (seq INTEGER PRIMARY KEY, head BLOB, text BLOB);
 	CREATE TABLE records (id INTEGER PRIMARY KEY, row BLOB);
 	CREATE TABLE state (id INTEGER PRIMARY KEY, row BLOB);
 	CREATE TABLE quarantine (id INTEGER PRIMARY KEY, at INTEGER, kind TEXT, ref INTEGER, reason TEXT, row BLOB, text BLOB);
 `}
 
-// ApplicationID marks a database file as ours: "PARL".
-const ApplicationID = 'P'<<24 | 'A'<<16 | 'R'<<8 | 'L'
+// ApplicationID marks a database file of a version as ours: "PAR" and the
+// version, so that a file of a newer version and one whose version is damaged
+// can be told apart. There are 255 versions.
+func ApplicationID(version int) int { return 'P'<<24 | 'A'<<16 | 'R'<<8 | version&0xff }
 
 // ErrNewer says that a database is of a version that this code does not know.
 var ErrNewer = errors.New("the database was written by a newer chatd")
+
+// A migrationError is why a migration failed. The file is as it was.
+type migrationError struct {
+	from, to int
+	err      error
+}
+
+func (e *migrationError) Error() string {
+	return fmt.Sprintf("migrating the database from version %d to %d: %v", e.from, e.to, e.err)
+}
+
+func (e *migrationError) Unwrap() error { return e.err }
 
 // Version is the schema version that this code reads and writes.
 func Version() int { return len(migrations) }
@@ -42,7 +55,7 @@ func migrate(ctx context.Context, c *sql.Conn, steps []string) (err error) {
 	}
 	switch {
 	case version == 0 && tables == 0: // a new file
-	case app != ApplicationID:
+	case version < 1 || app != ApplicationID(version):
 		return fmt.Errorf("this is not a chatd database (application id %#x)", app)
 	case version > len(steps):
 		return fmt.Errorf("%w: it has version %d, this one reads up to %d", ErrNewer, version, len(steps))
@@ -55,7 +68,7 @@ func migrate(ctx context.Context, c *sql.Conn, steps []string) (err error) {
 	defer func() {
 		if err != nil {
 			c.ExecContext(ctx, "ROLLBACK")
-			err = fmt.Errorf("migrating the database from version %d to %d: %w", version, len(steps), err)
+			err = &migrationError{version, len(steps), err}
 		}
 	}()
 	for _, step := range steps[version:] {
@@ -68,7 +81,7 @@ func migrate(ctx context.Context, c *sql.Conn, steps []string) (err error) {
 			return err
 		}
 	}
-	if _, err := c.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(steps))); err != nil {
+	if _, err := c.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d; PRAGMA application_id = %d", len(steps), ApplicationID(len(steps)))); err != nil {
 		return err
 	}
 	_, err = c.ExecContext(ctx, "COMMIT")
