@@ -84,9 +84,15 @@ func (c *conn) info() ConnInfo {
 	return i
 }
 
-// serve reads and applies requests until the connection ends.
+// serve runs the connection to its end. A panic, of a hook or of the server
+// itself, ends the program: what held a lock then must not be waited for.
 func (c *conn) serve() {
-	defer c.finish()
+	c.read()
+	c.finish()
+}
+
+// read reads and applies requests until the connection is to end.
+func (c *conn) read() {
 	if hook := c.srv.Hooks.OnConnect; hook != nil {
 		hook(c.srv.ctx, c.info())
 	}
