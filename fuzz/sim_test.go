@@ -140,7 +140,8 @@ func TestSimulationReplays(t *testing.T) {
 	same := 0
 	for seed := range uint64(seeds) {
 		o := sim.Options{Seed: 500 + seed, Length: 20 * time.Minute}
-		if simulate(t, o).Log.Hash() == simulate(t, o).Log.Hash() {
+		first, second := simulate(t, o).Log.Hash(), simulate(t, o).Log.Hash()
+		if first == second {
 			same++
 		}
 	}
