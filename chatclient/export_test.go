@@ -3,9 +3,22 @@ package chatclient
 import (
 	"context"
 	"net"
+
+	"github.com/parleyproto/parley/chatclient/internal/journal"
 )
 
 // PeerNetwork replaces the network of private lines.
 func (cfg *Config) PeerNetwork(listen func(network, address string) (net.Listener, error), dial func(ctx context.Context, network, address string) (net.Conn, error)) {
 	cfg.peerNet = peerNetwork{listen, dial}
 }
+
+// OpenStateFileOn is OpenStateFile on another file system.
+func OpenStateFileOn(fs journal.FS, path string) (*StateFile, error) { return openStateFile(fs, path) }
+
+// Mutate leaves rules out.
+func (s *StateFile) Mutate(sendUnsynced, ackUnsynced bool) {
+	s.mutant = mutant{sendUnsynced, ackUnsynced}
+}
+
+// Left is how many messages the file keeps.
+func (s *StateFile) Left() int { return len(s.img.letters) }

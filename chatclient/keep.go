@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -21,7 +20,7 @@ type keeper struct {
 	c    *Client
 	file *StateFile // nil: none
 
-	io      sync.Mutex // one flush at a time; taken before Client.mu
+	io      chan struct{} // a lock: one flush at a time; taken before Client.mu
 	acks    []dueAck
 	answers []dueAnswer
 	wait    time.Duration // before the next try, after a failure
@@ -46,7 +45,7 @@ type dueAnswer struct {
 }
 
 func newKeeper(c *Client) *keeper {
-	return &keeper{c: c, file: c.cfg.StateFile, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	return &keeper{c: c, file: c.cfg.StateFile, io: make(chan struct{}, 1), wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 }
 
 // begin takes the file and what an earlier client left in it.
@@ -187,8 +186,8 @@ func (kp *keeper) flush() error {
 	if kp.file == nil {
 		return nil
 	}
-	kp.io.Lock()
-	defer kp.io.Unlock()
+	kp.io <- struct{}{}
+	defer func() { <-kp.io }()
 	pos, err := kp.file.sync()
 	kp.c.mu.Lock()
 	defer kp.c.mu.Unlock()
