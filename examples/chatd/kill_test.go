@@ -57,7 +57,7 @@ func TestKill(t *testing.T) {
 	l.settle(t)
 	acked, unknown, cuts := l.check(t)
 	t.Logf("%d kills, %d broken connections, %d messages acknowledged, %d of unknown outcome: none lost, none twice, all in order", *kills, cuts, acked, unknown)
-	if acked < 10**kills || *kills >= 100 && cuts < *kills {
+	if acked < 10**kills || *kills >= 100 && cuts < *kills/4 {
 		t.Errorf("too little happened for %d kills: %d messages, %d broken connections", *kills, acked, cuts)
 	}
 	v.stop()
