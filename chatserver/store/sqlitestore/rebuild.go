@@ -11,6 +11,7 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/parleyproto/parley/chatserver/store/internal/sqlcore"
@@ -50,7 +51,7 @@ func rebuild(path string, tell func(Damage), set settings) error {
 	if err := keep(path); err != nil {
 		return err
 	}
-	if err := errors.Join(syncFile(next), os.Rename(next, path+".rebuilt"), syncFile(filepath.Dir(path))); err != nil {
+	if err := errors.Join(syncFile(next), os.Rename(next, path+".rebuilt"), syncNames(path)); err != nil {
 		return err
 	}
 	return finishRebuild(path)
@@ -62,7 +63,7 @@ func finishRebuild(path string) error {
 		return nil
 	}
 	// The log of the damaged file must not be read into the new one.
-	return errors.Join(removeAll(path+"-wal", path+"-shm"), os.Rename(path+".rebuilt", path), syncFile(filepath.Dir(path)))
+	return errors.Join(removeAll(path+"-wal", path+"-shm"), os.Rename(path+".rebuilt", path), syncNames(path))
 }
 
 // keep gives the damaged file, and its log, another name.
@@ -76,9 +77,22 @@ func keep(path string) error {
 	return nil
 }
 
-// syncFile makes a file, or a folder's names, durable.
+// syncFile makes a file durable.
 func syncFile(name string) error {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// syncNames makes the names of a file's folder durable, where a system does
+// not do that by itself.
+func syncNames(name string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	f, err := os.Open(filepath.Dir(name))
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,9 @@
 // the system, and of the power.
 //
 // Beside the file lie, while it is open, its write-ahead log (-wal), the index
-// of that (-shm), and a lock (.lock) that keeps a second server out. [Check],
-// [Backup] and [Export] may run beside the server, also in another process.
+// of that (-shm), and a lock (.lock) that keeps a second server out. [Check] and
+// [Backup] may run beside the server, also in another process. Package jsonl
+// writes what a store holds as text; beside a server, take a backup's.
 //
 // # Damage
 //
