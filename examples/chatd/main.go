@@ -1,6 +1,7 @@
 // Chatd is a chat server for one box.
 //
 //	chatd [flags] <port>
+//	chatd backup|check|export|import [-data DIR] [FILE]
 //
 // Accounts come from credentials.txt, one "<username> <password>" a line.
 // Without that file chatd serves demo accounts, on loopback only, and prints

@@ -49,6 +49,11 @@ type options struct {
 
 // run is chatd without its process: it serves until ctx ends.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	if len(args) > 0 {
+		if _, ok := commands[args[0]]; ok {
+			return admin(ctx, args[0], args[1:], stdout, stderr)
+		}
+	}
 	o, err := parseArgs(args, stderr)
 	if err != nil {
 		return err
@@ -148,6 +153,9 @@ func parseArgs(args []string, stderr io.Writer) (*options, error) {
 	fl.Usage = func() {
 		fmt.Fprintf(stderr, "usage: chatd [flags] <port>\n")
 		fl.PrintDefaults()
+		for _, name := range slices.Sorted(maps.Keys(commands)) {
+			fmt.Fprintf(stderr, "chatd %s [-data DIR] %s\n  \t%s\n", name, commands[name].args, commands[name].what)
+		}
 	}
 	if err := fl.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
