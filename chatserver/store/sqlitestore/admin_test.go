@@ -346,3 +346,51 @@ func TestCheckOfALog(t *testing.T) {
 		t.Errorf("a damaged log: %+v", r)
 	}
 }
+
+// TestRebuildIsFinished: a crash between the making of the new file and its
+// taking the place of the damaged one loses nothing, and mixes nothing.
+func TestRebuildIsFinished(t *testing.T) {
+	old := makeVictim(t, rand.New(rand.NewPCG(1, 1)), true)
+	rebuilt := makeVictim(t, rand.New(rand.NewPCG(2, 2)), false)
+	path := filepath.Join(t.TempDir(), "db")
+	for name, content := range map[string][]byte{path: old.files[""], path + "-wal": old.files["-wal"], path + ".rebuilt": rebuilt.files[""]} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := rebuilt.model.Diff(openTest(t, path, Options{})); d != "" {
+		t.Error(d)
+	}
+	if _, err := os.Stat(path + ".rebuilt"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// TestRebuildKeepsTheDamagedFile: what a file was rebuilt from can be looked
+// at later, and a whole damaged page costs what stood on it.
+func TestRebuildKeepsTheDamagedFile(t *testing.T) {
+	v := makeVictim(t, rand.New(rand.NewPCG(1, 1)), false)
+	path := filepath.Join(t.TempDir(), "db")
+	for _, page := range []int{1, 2, 3, 4, 6} { // the head, the roots, a leaf
+		b := bytes.Clone(v.files[""])
+		clear(b[(page-1)*pageSize : page*pageSize])
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var damage []string
+		s := openTest(t, path, Options{Logger: quiet, OnDamage: func(d Damage) { damage = append(damage, d.String()) }})
+		lost, wrong := v.compare(s, &damage)
+		s.Close()
+		kept, err := filepath.Glob(path + ".damaged-*")
+		if wrong != "" || err != nil || len(kept) == 0 || len(damage) == 0 || lost > 60 {
+			t.Errorf("page %d: %d lost, %s, kept %v, damage %v", page, lost, wrong, kept, damage)
+		}
+		if got, err := os.ReadFile(kept[0]); err != nil || len(got) != len(b) {
+			t.Errorf("page %d: the damaged file was not kept: %v", page, err)
+		}
+		t.Logf("page %d: %d lost, damage %v", page, lost, damage)
+		for _, name := range kept {
+			os.Remove(name)
+		}
+	}
+}

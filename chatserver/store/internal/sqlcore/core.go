@@ -72,28 +72,6 @@ type Config struct {
 	Migrations []string
 }
 
-// Damage is something that the file should hold and does not, or not whole.
-type Damage struct {
-	Kind   string // message, record, state, file or log
-	Ref    uint64 // Seq of the message, id of the record
-	Reason string
-}
-
-func (d Damage) String() string {
-	if d.Ref == 0 {
-		return d.Kind + ": " + d.Reason
-	}
-	return fmt.Sprintf("%s %d: %s", d.Kind, d.Ref, d.Reason)
-}
-
-// The SQLite result codes that tell damage. An unspecific error is one: our
-// statements are right, so the tables that they name are not there.
-const (
-	codeError   = 1
-	codeCorrupt = 11
-	codeNotADB  = 26
-)
-
 // maxLog is the size of the log above which a commit waits for its readers
 // and cuts it. It gets there only beside a reader that stays for long.
 const maxLog = 64 << 20
@@ -348,85 +326,4 @@ func (s *Store) ready() error {
 		s.failed = false
 	}
 	return nil
-}
-
-// structural reports whether err says that the file is damaged beyond a row.
-func (s *Store) structural(err error) bool {
-	var d *structureError
-	if errors.As(err, &d) {
-		return true
-	}
-	if errors.As(err, new(*migrationError)) {
-		return false
-	}
-	switch s.cfg.Code(err) & 0xff {
-	case codeError, codeCorrupt, codeNotADB:
-		return true
-	}
-	return false
-}
-
-// A structureError is damage to the structure that SQLite does not notice.
-type structureError struct{ reason string }
-
-func (e *structureError) Error() string { return e.reason }
-
-// rebuild replaces the damaged file and opens the new one. The caller holds
-// mu, or is alone.
-func (s *Store) rebuild(reason error) error {
-	s.damaged(Damage{Kind: "file", Reason: reason.Error()})
-	if s.cfg.Rebuild == nil {
-		return reason
-	}
-	s.closeHandle()
-	s.damageMu.Lock()
-	s.pending = nil // the rebuilding does it
-	s.damageMu.Unlock()
-	if err := s.cfg.Rebuild(); err != nil {
-		s.failed = true
-		return fmt.Errorf("the database is damaged (%w), and making another from it failed: %w", reason, err)
-	}
-	s.failed = false
-	return s.open()
-}
-
-// damaged tells of damage, once.
-func (s *Store) damaged(d Damage) bool {
-	s.damageMu.Lock()
-	told := s.told[d]
-	s.told[d] = true
-	s.damageMu.Unlock()
-	if !told && s.cfg.OnDamage != nil {
-		s.cfg.OnDamage(d)
-	}
-	return !told
-}
-
-// quarantine tells of a damaged row and has the next commit move it.
-func (s *Store) quarantine(d Damage) {
-	if s.damaged(d) {
-		s.damageMu.Lock()
-		s.pending = append(s.pending, d)
-		s.damageMu.Unlock()
-	}
-}
-
-func (s *Store) hasPending() bool {
-	s.damageMu.Lock()
-	defer s.damageMu.Unlock()
-	return len(s.pending) > 0
-}
-
-func (s *Store) setCorrupt(err error) {
-	s.damageMu.Lock()
-	s.corrupt = err
-	s.damageMu.Unlock()
-}
-
-func (s *Store) takeCorrupt() error {
-	s.damageMu.Lock()
-	defer s.damageMu.Unlock()
-	err := s.corrupt
-	s.corrupt = nil
-	return err
 }

@@ -22,7 +22,8 @@ var (
 
 // chunk is how many rows a scan reads at once: as one blob, since a driver
 // makes several values of each row it hands out.
-const chunk = 256
+// It is so few that their ids can be added up.
+const chunk = 512
 
 // scan calls row for every cell of a table, in ascending order, and quarantines
 // those that are damaged. It returns the number of rows. After an error that
@@ -30,14 +31,14 @@ const chunk = 256
 func (s *Store) scan(ctx context.Context, c *sql.Conn, t table, after *uint64, row func(id uint64, d decoder) error) (n uint64, err error) {
 	var buf sql.RawBytes
 	fast, err := c.PrepareContext(ctx, fmt.Sprintf(
-		"SELECT count(*), coalesce(sum(i & 4294967295), 0), coalesce(max(i), 0), CAST(group_concat(c, '') AS BLOB) FROM (SELECT %s i, %s c FROM %s WHERE %s > ? ORDER BY %s LIMIT %d)",
+		"SELECT count(*), coalesce(sum(i), 0), CAST(group_concat(c, '') AS BLOB) FROM (SELECT %s i, %s c FROM %s WHERE %s > ? ORDER BY %s LIMIT %d)",
 		t.id, t.cell, t.name, t.id, t.id, chunk))
 	if err != nil {
 		return 0, err
 	}
 	defer fast.Close()
 	for {
-		var in, sum, last int64
+		var in, sum int64
 		rs, err := fast.QueryContext(ctx, int64(*after))
 		if err != nil {
 			return n, err
@@ -45,7 +46,7 @@ func (s *Store) scan(ctx context.Context, c *sql.Conn, t table, after *uint64, r
 		if !rs.Next() {
 			return n, cmpErr(rs.Err(), rs.Close(), errors.New("no row"))
 		}
-		if err := rs.Scan(&in, &sum, &last, &buf); err != nil {
+		if err := rs.Scan(&in, &sum, &buf); err != nil {
 			rs.Close()
 			return n, err
 		}
@@ -69,7 +70,7 @@ func (s *Store) scan(ctx context.Context, c *sql.Conn, t table, after *uint64, r
 			}
 		} else {
 			rs.Close()
-			if err := s.scanSlowly(ctx, c, t, after, uint64(last), row); err != nil {
+			if err := s.scanSlowly(ctx, c, t, after, row); err != nil {
 				return n, err
 			}
 		}
@@ -95,14 +96,14 @@ func whole(b []byte, after uint64, in, sum int64, noCRC bool) bool {
 			return false
 		}
 		after, b = id, rest
-		sum -= int64(id & (1<<32 - 1))
+		sum -= int64(id)
 	}
 	return in == 0 && sum == 0
 }
 
 // scanSlowly is scan row by row, for a chunk that has a damaged one.
-func (s *Store) scanSlowly(ctx context.Context, c *sql.Conn, t table, after *uint64, last uint64, row func(uint64, decoder) error) error {
-	rs, err := c.QueryContext(ctx, fmt.Sprintf("SELECT %s, %s FROM %s WHERE %s > ? AND %s <= ? ORDER BY %s", t.id, t.cell, t.name, t.id, t.id, t.id), int64(*after), int64(last))
+func (s *Store) scanSlowly(ctx context.Context, c *sql.Conn, t table, after *uint64, row func(uint64, decoder) error) error {
+	rs, err := c.QueryContext(ctx, fmt.Sprintf("SELECT %s, %s FROM %s WHERE %s > ? ORDER BY %s LIMIT %d", t.id, t.cell, t.name, t.id, t.id, chunk), int64(*after))
 	if err != nil {
 		return err
 	}
@@ -180,7 +181,7 @@ func (s *Store) recount(ctx context.Context, reason error) error {
 }
 
 // seqJump is more messages than are written between two repairs.
-const seqJump = 1 << 40
+const seqJump = 1 << 32
 
 // Load implements [store.Store].
 func (s *Store) Load(ctx context.Context, waiting func(*store.Message) error) (*store.State, error) {
