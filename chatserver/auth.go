@@ -69,8 +69,10 @@ func (c *conn) authenticate(f *chatproto.Frame) {
 		return
 	}
 	if _, named := f.Get("user"); !named {
-		if st = c.auth; !st.step || !hasPass {
-			bad("AUTH takes user=USER, and then pass=PASSWORD")
+		_, mech := f.Get("mech")
+		_, origin := f.Get("origin")
+		if st = c.auth; !st.step || !hasPass || mech || origin {
+			bad("AUTH takes user=USER, and then pass=PASSWORD alone")
 			return
 		}
 	} else if err := chatproto.CheckName(st.user); err != nil {
