@@ -63,11 +63,43 @@ func TestKill(t *testing.T) {
 	v.stop()
 }
 
+// TestKillFindsForgetting shows that the ledger can find a loss: it finds none
+// with the store, and that of a chatd which keeps its messages in memory.
+func TestKillFindsForgetting(t *testing.T) {
+	for _, flags := range [][]string{nil, {"-memory"}} {
+		v := newVictim(t)
+		v.flags = flags
+		v.start()
+		l := newLedger()
+		a := &talker{name: "A", v: v, ledger: l, rng: rand.New(rand.NewPCG(1, 1))}
+		a.dial(t)
+		defer a.client.Close()
+		for n := range 20 {
+			l.sent("A", "B", n)
+			_, err := a.client.Send(t.Context(), "B", fmt.Sprint(n))
+			l.answered("A", "B", n, err)
+		}
+		v.kill()
+		v.start()
+		b := &talker{name: "B", v: v, ledger: l, rng: rand.New(rand.NewPCG(2, 1))}
+		b.dial(t)
+		defer b.client.Close()
+		if flags == nil {
+			l.settle(t)
+		}
+		if found := l.breaches(); len(found) != 20*len(flags) {
+			t.Errorf("with the flags %v there are %d breaches: %v", flags, len(found), found)
+		}
+		v.stop()
+	}
+}
+
 // A victim is a chatd process that is started and killed.
 type victim struct {
 	t      *testing.T
 	binary string
 	dir    string
+	flags  []string
 	cmd    *exec.Cmd
 
 	mu   sync.Mutex
@@ -99,7 +131,7 @@ func newVictim(t *testing.T) *victim {
 // start starts chatd on the data that the last one left, on a free port.
 func (v *victim) start() {
 	v.t.Helper()
-	v.cmd = exec.Command(v.binary, "0")
+	v.cmd = exec.Command(v.binary, append(v.flags, "0")...)
 	v.cmd.Dir = v.dir
 	v.cmd.Stderr = os.Stderr
 	out, err := v.cmd.StdoutPipe()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"testing"
@@ -133,32 +134,42 @@ func (l *ledger) wait(t *testing.T, otherwise string, ok func() bool) {
 	}
 }
 
-// check is the verdict.
+// check fails the test for every breach of the guarantee.
 func (l *ledger) check(t *testing.T) (acked, unknown, cuts int) {
+	for _, b := range l.breaches() {
+		t.Error(b)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, x := range l.lines {
+		if !x.acked && !x.refused {
+			unknown++
+		}
+	}
+	return l.acked, unknown, l.cuts
+}
+
+// breaches is the verdict: what the guarantee forbids and happened.
+func (l *ledger) breaches() (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	breach := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	for e, x := range l.lines {
 		switch {
 		case x.seen > 1:
-			t.Errorf("%s saw message %d of %s %d times", e.to, e.n, e.from, x.seen)
+			breach("%s saw message %d of %s %d times", e.to, e.n, e.from, x.seen)
 		case x.acked && x.seen == 0:
-			t.Errorf("message %d of %s to %s was acknowledged and is lost", e.n, e.from, e.to)
+			breach("message %d of %s to %s was acknowledged and is lost", e.n, e.from, e.to)
 		case x.refused && x.seen > 0:
-			t.Errorf("message %d of %s to %s was refused and is seen", e.n, e.from, e.to)
-		}
-		if !x.acked && !x.refused {
-			unknown++
+			breach("message %d of %s to %s was refused and is seen", e.n, e.from, e.to)
 		}
 	}
 	for p, ids := range l.seen {
 		for i := 1; i < len(ids); i++ {
 			if ids[i].Origin == ids[i-1].Origin && ids[i].N < ids[i-1].N {
-				t.Errorf("%s saw message %v of %s after %v", p.to, ids[i], p.from, ids[i-1])
+				breach("%s saw message %v of %s after %v", p.to, ids[i], p.from, ids[i-1])
 			}
 		}
 	}
-	for _, s := range l.strange {
-		t.Error(s)
-	}
-	return l.acked, unknown, l.cuts
+	return append(found, l.strange...)
 }
