@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -144,19 +145,19 @@ func TestStateDiskFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		fs := &crashfs.FS{}
-		full := false
+		var full atomic.Bool
 		fs.Step = func(what string) error {
-			if full && (what == "write" || strings.HasPrefix(what, "open")) {
+			if full.Load() && (what == "write" || strings.HasPrefix(what, "open")) {
 				return syscall.ENOSPC
 			}
 			return nil
 		}
 		cfg := s.config()
 		cfg.StateFile = stateOn(t, fs)
-		shown := 0
-		cfg.Callbacks.OnMessage = func(context.Context, chatclient.Message) error { shown++; return nil }
+		var shown atomic.Int32
+		cfg.Callbacks.OnMessage = func(context.Context, chatclient.Message) error { shown.Add(1); return nil }
 		c, l := s.login(cfg)
-		full = true
+		full.Store(true)
 		for range 2 {
 			err := (<-send(c, "A", "lost")).err
 			if !errors.Is(err, chatclient.ErrState) || !errors.Is(err, syscall.ENOSPC) || errors.Is(err, chatclient.ErrUnknown) {
@@ -165,12 +166,12 @@ func TestStateDiskFull(t *testing.T) {
 		}
 		l.play("S: MESG from=A id=1.1 t=0 :A: x")
 		l.silent(time.Minute / 4)
-		full = false
+		full.Store(false)
 		l.play("C: ACKD count=1")
 		got := send(c, "A", "sent")
 		l.play("C: SEND n=3 to=A :sent\nS: 201 n=3 how=stored")
-		if err := (<-got).err; err != nil || shown != 1 {
-			t.Error(err, shown)
+		if err := (<-got).err; err != nil || shown.Load() != 1 {
+			t.Error(err, shown.Load())
 		}
 		end(c)
 		if err := cfg.StateFile.Close(); err != nil {
