@@ -21,13 +21,54 @@
 // the server recognizes, so it is delivered once. OnMessage sees each message
 // once, and the messages of one sender in order, with these exceptions:
 //
-//   - This client remembers what it has seen in memory only. A message that
-//     was taken, but whose acknowledgement did not reach the server before the
-//     program ended, is shown again to the restarted program. Its
-//     [Message.ID] lets the application recognize it.
+//   - What this client remembers dies with the program, or does not: see
+//     below.
 //   - An error that matches [ErrUnknown] means "maybe delivered".
 //   - A broadcast that the server decided anew after a crash may have been
 //     seen by somebody outside its final audience.
+//
+// # When the program dies
+//
+// Without Config.StateFile the client remembers in memory only. A message
+// that was taken, but whose acknowledgement did not reach the server before
+// the program ended, is shown again to the restarted program. A Send that had
+// not returned is forgotten: its message may have been delivered or not.
+//
+// With a [StateFile] it remembers in a file that survives the program, also
+// one that is killed, and a power cut:
+//
+//   - Send: the message is in the file, synced, before it goes to the server.
+//     If the program dies before the answer, the next client with the file
+//     sends it, under its old number and before anything new, and tells
+//     OnOutcome what became of it: accepted, refused, or maybe delivered
+//     ([ErrUnknown]). A Send that died before its sync has sent nothing. A
+//     refusal is told only when the file says that the message is not to be
+//     sent any more. That it was accepted is written down up to 50 ms later:
+//     if the program dies in between the message is sent again, the server
+//     recognizes it, and OnOutcome tells of it although Send had returned.
+//   - Receive: a message is shown, its callback returns nil, it is marked as
+//     seen, the mark is synced, and then it is acknowledged. A message whose
+//     mark was synced is never shown again, on whatever connection it comes.
+//     If the program dies between the callback's return and the sync it is
+//     shown again, once for each such death. An application that keeps what
+//     it is shown can close that gap: it commits From and [Message.ID] with
+//     its own data, and does nothing if it finds them there.
+//   - A sender is remembered for 7 days after their last message, and 65,536
+//     of them, with and without the file.
+//   - If the server lost its memory, or the file is an older copy, the client
+//     goes on as a new one; what was unanswered is reported as unknown and not
+//     sent again.
+//   - If the file cannot be written (the disk is full, say), Send fails with
+//     [ErrState] and nothing is acknowledged; the client tries again, from 100
+//     ms up to every 10 s, and all goes on when it succeeds.
+//
+// Messages that are sent, or taken, while the file is being synced share the
+// next sync. One Send after the other costs one sync each.
+//
+// A bit that was flipped in the file is an error that says so when it is
+// opened; in the last write before a crash it cannot be told from a write
+// that was cut short, and is dropped like one. The program must be on a Unix
+// that has flock(2) (Linux, macOS, the BSDs) and a local file system.
 //
 // # Goroutines
 //

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/parleyproto/parley/chatclient"
@@ -115,4 +117,56 @@ func ExampleConfig_credentials() {
 	// Output:
 	// Invalid Password. Please try again
 	// logged in as google
+}
+
+// A program that remembers over crashes: what it sends and what it was shown
+// is in a file. Its own data holds the ids of messages, so that a message is
+// entered once even if the program died right after the callback.
+func ExampleStateFile() {
+	file, err := chatclient.OpenStateFile(filepath.Join(os.TempDir(), fmt.Sprint("parley-example-", os.Getpid())))
+	if err != nil {
+		fmt.Println(err) // in use by another program, damaged, ...
+		return
+	}
+	defer os.Remove(filepath.Join(os.TempDir(), fmt.Sprint("parley-example-", os.Getpid())))
+	defer file.Close()
+
+	type key struct {
+		from string
+		id   chatproto.ID
+	}
+	entered := map[key]string{} // a table of the application's own database
+	shown := make(chan struct{})
+	c, err := chatclient.Dial(context.Background(), chatclient.Config{
+		Dial: dialScript(
+			"220 v=1 mech=PLAIN boot=9c t=0\n",
+			"230 user=columbia new=1 known=0 high=0 mail=1 :Welcome to simple chat server!\n"+
+				"MESG from=google id=1f2e.7 t=0 :google: are you there?\n",
+			"", // ACKD
+		),
+		User: "columbia", Password: "116bway",
+		StateFile: file,
+		Callbacks: chatclient.Callbacks{
+			OnMessage: func(_ context.Context, m chatclient.Message) error {
+				k := key{m.From, m.ID}
+				if _, again := entered[k]; !again {
+					entered[k] = m.Text // one transaction
+				}
+				close(shown)
+				return nil
+			},
+			OnOutcome: func(_ context.Context, o chatclient.Outcome) {
+				fmt.Println("left by an earlier run:", o.To, o.Text, o.Err)
+			},
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	<-shown
+	fmt.Println(len(entered), "entered")
+	c.Close()
+	<-c.Done() // before file.Close
+	// Output: 1 entered
 }
