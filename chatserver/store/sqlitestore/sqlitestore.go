@@ -42,7 +42,7 @@ var ErrNewer = sqlcore.ErrNewer
 // Options say how a store is opened. The zero value is fine.
 type Options struct {
 	// Logger takes what an administrator should know: damage. nil is
-	// slog.Default.
+	// discarded.
 	Logger *slog.Logger
 
 	// OnDamage is called for each damage found, on the goroutine that found
@@ -95,7 +95,7 @@ func open(path string, opts Options, set settings) (_ *Store, err error) {
 	}()
 	logger := opts.Logger
 	if logger == nil {
-		logger = slog.Default()
+		logger = slog.New(slog.DiscardHandler)
 	}
 	tell := func(d Damage) {
 		level := slog.LevelError
