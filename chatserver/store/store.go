@@ -1,6 +1,7 @@
 // Package store is the contract between a chat server and what keeps its
 // state: accepted messages with their audiences, the windows of numbers
-// decided, blocks, and sessions.
+// decided, blocks, sessions, accounts, where logins came from, and the
+// server's secret.
 //
 // The contract is small on purpose. A store never decides anything: it
 // writes batches, whole or not at all, and reads back what it wrote. Package
@@ -85,6 +86,26 @@ type Session struct {
 	Ended  bool // in a Batch: delete the row
 }
 
+// An Account is a user whose password the store keeps, as what verifies it.
+type Account struct {
+	User     string
+	Verifier string // as [chatserver.Verifier.String] writes it; opaque here
+	Removed  bool   // in a Batch: delete the row
+}
+
+// An Attempt is what is remembered of the logins to one account from one
+// source, so that a restart ends no lockout and forgets no friend. The account
+// need not exist.
+type Attempt struct {
+	User   string
+	Source string // an IP prefix; "" stands for all sources together
+	Fails  int    // in a row
+	Last   int64  // when the last of them was, milliseconds since 1970
+	Until  int64  // locked out until then; 0 if it is not
+	Proven int64  // when somebody last logged in from there; 0 if nobody has
+	Forget bool   // in a Batch: delete the row
+}
+
 // A Batch is what one Commit writes. Within it, messages come before the
 // acknowledgements that concern them, and rows of one kind apply in their
 // order. A message replaces what is stored under its Seq; with no audience it
@@ -95,11 +116,15 @@ type Batch struct {
 	Origins  []Origin
 	Blocks   []Block
 	Sessions []Session
+	Accounts []Account
+	Attempts []Attempt
+	Secret   []byte // replaces the server's secret; nil leaves it
 }
 
 // Empty reports whether there is nothing to write.
 func (b *Batch) Empty() bool {
-	return len(b.Messages)+len(b.Acks)+len(b.Origins)+len(b.Blocks)+len(b.Sessions) == 0
+	return len(b.Messages)+len(b.Acks)+len(b.Origins)+len(b.Blocks)+len(b.Sessions)+
+		len(b.Accounts)+len(b.Attempts)+len(b.Secret) == 0
 }
 
 // A State is what a store holds beside the messages.
@@ -108,4 +133,7 @@ type State struct {
 	Origins  []Origin
 	Blocks   []Block
 	Sessions []Session
+	Accounts []Account
+	Attempts []Attempt
+	Secret   []byte // at most 64 octets; nil if none was ever written
 }
