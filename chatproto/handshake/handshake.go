@@ -1,4 +1,7 @@
-package chatproto
+// Package handshake has what a client and a server both compute when they
+// prove to each other who they are (SPEC section 9). It stands beside
+// chatproto because it needs cryptography, and chatproto nothing.
+package handshake
 
 import (
 	"crypto/sha256"
@@ -17,11 +20,11 @@ func Fingerprint(spki []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// HandshakeHash is what a SCRAM client appends to the random part of its
+// Hash is what a SCRAM client appends to the random part of its
 // nonce, so that its proof covers what was said before it: the base64 of the
 // SHA-256 of the HELO and the 220 line as they were on the wire, joined by LF,
 // without their own ends (SPEC section 9.2).
-func HandshakeHash(helo, greeting []byte) string {
+func Hash(helo, greeting []byte) string {
 	h := sha256.New()
 	h.Write(helo)
 	h.Write([]byte{'\n'})
