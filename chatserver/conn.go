@@ -1,6 +1,7 @@
 package chatserver
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 type conn struct {
 	srv    *Server
 	nc     net.Conn
+	tls    *tls.ConnectionState // nil without TLS; settled before anything is read
 	opened time.Time
 
 	// Of the serving goroutine. user, sess, acks and beat are settled by the
@@ -68,7 +70,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 }
 
 func (c *conn) log() *slog.Logger {
-	l := c.srv.log.With("remote", c.nc.RemoteAddr().String())
+	l := c.srv.log.With("remote", addrText(c.nc.RemoteAddr()))
 	if c.user != nil {
 		l = l.With("user", c.user.name)
 	}
@@ -126,8 +128,7 @@ func (c *conn) read() {
 
 // admitted refuses cleartext from other machines.
 func (c *conn) admitted() bool {
-	ip := addrOf(c.nc.RemoteAddr())
-	if c.srv.AllowCleartext || !ip.IsValid() || ip.IsLoopback() {
+	if c.srv.AllowCleartext || c.local() {
 		return true
 	}
 	c.mu.Lock()
@@ -309,7 +310,7 @@ func (c *conn) finish() {
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
-	s.log.Debug("connection ended", "remote", c.nc.RemoteAddr().String(), "why", c.why)
+	s.log.Debug("connection ended", "remote", addrText(c.nc.RemoteAddr()), "why", c.why)
 	if hook := s.Hooks.OnDisconnect; hook != nil {
 		hook(s.ctx, c.info(), c.why)
 	}
