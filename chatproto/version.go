@@ -32,6 +32,7 @@ type Limits struct {
 	InFlightBytes int // their octets
 	Origins       int // origins of a user
 	Page          int // entries of one list reply
+	Blocks        int // users that one user may have blocked
 }
 
 // V1 is version 1.
@@ -54,6 +55,7 @@ var V1 = &Version{
 		InFlightBytes: 1 << 20,
 		Origins:       16,
 		Page:          1000,
+		Blocks:        1000,
 	},
 }
 

@@ -1,27 +1,44 @@
 package chatserver
 
 import (
+	"strconv"
+
 	"github.com/parleyproto/parley/chatproto"
 	"github.com/parleyproto/parley/chatserver/store"
 )
 
-// block answers BLOK and UBLK. Doing either twice does no harm; the answer
-// comes when it is stored.
+// block answers BLOK and UBLK. Doing either twice does no harm, and writes
+// nothing; the answer comes when it is stored.
 func (c *conn) block(f *chatproto.Frame, on bool) {
 	u := c.other(f)
 	if u == nil {
 		return
 	}
+	s := c.srv
+	var hooks []func()
 	c.user.login.Lock()
-	c.user.block(u.name, on)
-	hooks := func() {}
-	if on {
-		hooks = c.srv.consentStep(chatproto.ConsentBlock, u, c.user)
+	changes := c.user.blocks(u.name) != on
+	if limit := c.version.Limits.Blocks; changes && on && c.user.blocking() >= limit {
+		c.user.login.Unlock()
+		c.refuse(&chatproto.Error{Code: chatproto.ReplySlowDown, Text: "You have blocked " + strconv.Itoa(limit) + " users, which is the most. Unblock one of them first"}, u.name)
+		return
 	}
-	c.srv.commit.write(func(b *store.Batch) {
-		b.Blocks = append(b.Blocks, store.Block{Owner: c.user.name, User: u.name, Off: !on})
+	if changes {
+		c.user.block(u.name, on)
+	}
+	if changes && s.HideBlocks {
+		hooks = s.hide(c.user, u, on)
+	} else if changes && on {
+		hooks = append(hooks, s.consentStep(chatproto.ConsentBlock, u, c.user))
+	}
+	s.commit.write(func(b *store.Batch) {
+		if changes {
+			b.Blocks = append(b.Blocks, store.Block{Owner: c.user.name, User: u.name, Off: !on})
+		}
 	}, c.answerWhenStored(chatproto.ReplyOK, u.name))
 	c.user.login.Unlock()
 	c.by.flush()
-	hooks()
+	for _, hook := range hooks {
+		hook()
+	}
 }

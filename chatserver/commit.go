@@ -278,7 +278,9 @@ func (k *committer) cut() (*batch, *store.Batch) {
 	cut := k.open
 	k.open = batch{}
 	k.compact = compactFrom
-	rows := &store.Batch{Acks: cut.acks, Origins: cut.rest.Origins, Blocks: cut.rest.Blocks, Sessions: cut.rest.Sessions}
+	rows := new(store.Batch)
+	*rows = cut.rest
+	rows.Acks = cut.acks
 	keep := make(map[*origin]bool)
 	kept := cut.messages[:0]
 	for _, m := range cut.messages {
@@ -376,9 +378,15 @@ func (k *committer) putBack(cut *batch) {
 	k.open.messages = append(cut.messages, k.open.messages...)
 	k.open.acks = append(cut.acks, k.open.acks...)
 	k.open.done = append(cut.done, k.open.done...)
-	k.open.rest.Origins = append(cut.rest.Origins, k.open.rest.Origins...)
-	k.open.rest.Blocks = append(cut.rest.Blocks, k.open.rest.Blocks...)
-	k.open.rest.Sessions = append(cut.rest.Sessions, k.open.rest.Sessions...)
+	was, rest := &cut.rest, &k.open.rest
+	rest.Origins = append(was.Origins, rest.Origins...)
+	rest.Blocks = append(was.Blocks, rest.Blocks...)
+	rest.Sessions = append(was.Sessions, rest.Sessions...)
+	rest.Accounts = append(was.Accounts, rest.Accounts...)
+	rest.Attempts = append(was.Attempts, rest.Attempts...)
+	if rest.Secret == nil {
+		rest.Secret = was.Secret
+	}
 	if k.open.windows == nil {
 		k.open.windows = cut.windows
 	} else {

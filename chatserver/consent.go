@@ -86,8 +86,10 @@ func (c *conn) askAddress(f *chatproto.Frame) {
 		return
 	}
 	switch {
-	case owner.blocks(c.user.name):
+	case owner.blocks(c.user.name) && !c.srv.HideBlocks:
 		c.refuse(chatproto.ErrBlocked, owner.name)
+	case owner.blocks(c.user.name):
+		c.refuse(chatproto.ErrNotOnline, owner.name)
 	case c.srv.roster.session(owner.name) == nil:
 		c.refuse(chatproto.ErrNotOnline, owner.name)
 	case !c.srv.consents.mayAsk(pair{c.user, owner}):
@@ -127,7 +129,7 @@ func (c *conn) consent(f *chatproto.Frame) {
 	switch rule := state.Step(chatproto.ConsentGrant); {
 	case asker == nil || rule.Reply != chatproto.ReplyOK:
 		c.refuse(chatproto.ErrNotAsked, name)
-	case asker.blocks(c.user.name):
+	case asker.blocks(c.user.name) && !c.srv.HideBlocks:
 		c.refuse(chatproto.ErrBlocked, name)
 	case !listens:
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "You do not listen for private chats"}, name)
@@ -164,14 +166,16 @@ func (s *Server) consentsOf(u *user, why string) (hooks []func()) {
 	cs := &s.consents
 	cs.mu.Lock()
 	delete(cs.listens, u)
-	var ended []pair
+	var ended, asked []pair
 	for p := range cs.pairs {
-		if p.asker == u || p.owner == u {
+		if p.owner == u {
 			ended = append(ended, p)
+		} else if p.asker == u {
+			asked = append(asked, p)
 		}
 	}
 	cs.mu.Unlock()
-	for _, p := range ended {
+	for _, p := range append(ended, asked...) { // always in this order, so that hide can do alike
 		hooks = append(hooks, s.consentStep(ev, p.asker, p.owner))
 	}
 	return hooks

@@ -2,6 +2,7 @@ package chatserver
 
 import (
 	"math"
+	"strings"
 	"sync/atomic"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -179,11 +180,13 @@ func (m *message) audience() int {
 	return 1
 }
 
+// name is what others know u by; "" if there is nobody.
 func name(u *user) string {
 	if u == nil {
 		return ""
 	}
-	return u.name
+	name, _, _ := strings.Cut(u.name, " ") // a shadow's is that of its owner
+	return name
 }
 
 // decided looks a number up. If there is nothing to decide any more it
@@ -323,7 +326,12 @@ func (c *conn) deliver(m *message, target *user) (skipped int, refused *chatprot
 	s := c.srv
 	if target != nil {
 		m.left.Store(1)
-		return 0, target.box.accept(m, &c.by)
+		refused = target.box.accept(m, &c.by)
+		if refused == chatproto.ErrBlocked && s.HideBlocks {
+			m.to = s.shadow(target.name, c.user.name)
+			refused = m.to.box.accept(m, &c.by)
+		}
+		return 0, refused
 	}
 	m.seq = s.seq.Add(1)
 	s.roster.mu.RLock()

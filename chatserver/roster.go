@@ -14,9 +14,10 @@ import (
 // A roster knows the users and who of them is online. A user is online while
 // he has a session, whether a connection is attached to it or not.
 type roster struct {
-	mu     sync.RWMutex
-	users  map[string]*user
-	online map[string]*session
+	mu      sync.RWMutex
+	users   map[string]*user
+	online  map[string]*session
+	shadows map[string]*user // see hide.go; by the name of their mailbox
 }
 
 // A user is an account that the server has met. It stays for the server's
@@ -179,6 +180,14 @@ func (u *user) blocks(name string) bool {
 	return b != nil && (*b)[name]
 }
 
+// blocking is how many users u has blocked.
+func (u *user) blocking() int {
+	if b := u.blocked.Load(); b != nil {
+		return len(*b)
+	}
+	return 0
+}
+
 // block changes whom u blocks. The caller holds u.login.
 func (u *user) block(name string, on bool) {
 	next := make(map[string]bool)
@@ -203,7 +212,7 @@ func (s *Server) load() error {
 	st, err := s.Store.Load(context.Background(), func(m *store.Message) error {
 		from := s.add(m.From)
 		for _, name := range m.Audience {
-			s.add(name).box.add(waiting{from: from, seq: m.Seq, size: m.Size + 2*len(m.From) + frameOverhead})
+			s.mailboxOf(name).box.add(waiting{from: from, seq: m.Seq, size: m.Size + 2*len(m.From) + frameOverhead})
 		}
 		return nil
 	})

@@ -65,6 +65,12 @@ type Server struct {
 	// session lives. By default it replaces the session.
 	RefuseSecondLogin bool
 
+	// HideBlocks makes a user seem offline to those whom he has blocked, in
+	// every command and receipt: what they send is accepted as mail for
+	// somebody offline is, and never delivered. By default they are told that
+	// they are blocked (SPEC section 9.5).
+	HideBlocks bool
+
 	// AllowCleartext serves connections from other machines in cleartext:
 	// everybody on the path can then read messages and passwords. By default
 	// only loopback and connections without an IP address (a pipe, a Unix
