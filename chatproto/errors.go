@@ -82,6 +82,8 @@ var (
 	ErrUTF8         = syntax("well-formed UTF-8")
 	ErrFrameTooLong = syntax("a line of 8192 octets at most, its end included")
 	ErrTextTooLong  = syntax("a text of 7168 octets at most")
+
+	ErrLoginFrameTooLong = syntax("a line of 2048 octets at most before the login, its end included")
 )
 
 // Fatal errors of a [Reader]: the connection is of no more use.

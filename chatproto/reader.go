@@ -11,6 +11,7 @@ import (
 // for one goroutine.
 type Reader struct {
 	r        io.Reader
+	short    bool // lines have at most Limits.LoginFrame octets
 	buf      []byte
 	pos, end int
 	skipped  int // octets of an overlong line that are gone, 0 if the line is not overlong
@@ -23,6 +24,20 @@ const readSize = 1024
 
 // NewReader returns a Reader on r.
 func NewReader(r io.Reader) *Reader { return &Reader{r: r} }
+
+// Short sets whether the lines to come are those of a stranger, which have at
+// most Limits.LoginFrame octets; at first they are not. Call it between two
+// calls of Next.
+func (r *Reader) Short(short bool) { r.short = short }
+
+// limit is how many octets a line has at most, its end included, and how a
+// longer one is told.
+func (r *Reader) limit() (octets int, tooLong error) {
+	if r.short {
+		return V1.Limits.LoginFrame, ErrLoginFrameTooLong
+	}
+	return V1.Limits.Frame, ErrFrameTooLong
+}
 
 // Next reads the next frame into f, which is valid until the following call.
 //
@@ -46,6 +61,7 @@ func (r *Reader) Buffered() bool {
 
 // line returns the next line without its end.
 func (r *Reader) line() ([]byte, error) {
+	limit, tooLong := r.limit()
 	scanned := r.pos
 	for {
 		if i := bytes.IndexByte(r.buf[scanned:r.end], '\n'); i >= 0 {
@@ -57,15 +73,18 @@ func (r *Reader) line() ([]byte, error) {
 					return nil, r.err
 				}
 				r.skipped = 0
-				return nil, badLine(V1.Limits.Frame, ErrFrameTooLong)
+				return nil, badLine(limit, tooLong)
 			}
 			if n := len(line); n > 0 && line[n-1] == '\r' {
 				line = line[:n-1]
 			}
+			if len(line) > limit-len("\r\n") {
+				return nil, badLine(limit, tooLong)
+			}
 			return line, nil
 		}
 		scanned = r.end
-		if r.skipped > 0 || r.end-r.pos >= V1.Limits.Frame {
+		if r.skipped > 0 || r.end-r.pos >= limit {
 			r.skipped += r.end - r.pos
 			r.pos, r.end, scanned = 0, 0, 0
 			if r.skipped >= V1.Limits.LineSkip {
@@ -78,7 +97,7 @@ func (r *Reader) line() ([]byte, error) {
 			}
 			return nil, r.err
 		}
-		scanned -= r.room()
+		scanned -= r.room(limit)
 		r.read()
 	}
 }
@@ -97,8 +116,8 @@ func (r *Reader) read() {
 }
 
 // room makes room for a read and returns by how much what is buffered moved
-// to the front.
-func (r *Reader) room() int {
+// to the front. The buffer is shorter than limit, or has room.
+func (r *Reader) room(limit int) int {
 	moved := 0
 	if r.pos > 0 {
 		moved = r.pos
@@ -106,7 +125,7 @@ func (r *Reader) room() int {
 		r.pos, r.end = 0, r.end-r.pos
 	}
 	if r.end == len(r.buf) {
-		grown := make([]byte, min(max(readSize, 2*len(r.buf)), V1.Limits.Frame))
+		grown := make([]byte, min(max(readSize, 2*len(r.buf)), limit))
 		copy(grown, r.buf[:r.end])
 		r.buf = grown
 	}

@@ -20,6 +20,7 @@ type Version struct {
 // end can make the other keep has one.
 type Limits struct {
 	Frame         int // octets of a line, its end included
+	LoginFrame    int // octets of a client's line before the login, its end included
 	LineSkip      int // octets without an end of line after which the connection closes
 	BadLines      int // bad lines in a row after which the connection closes
 	Fields        int // fields of a frame
@@ -43,6 +44,7 @@ var V1 = &Version{
 	Phases:   phasesV1,
 	Limits: Limits{
 		Frame:         8192,
+		LoginFrame:    2048,
 		LineSkip:      64 << 10,
 		BadLines:      10,
 		Fields:        16,
