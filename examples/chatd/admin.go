@@ -65,8 +65,8 @@ func check(ctx context.Context, db, _ string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%d waiting messages (%d octets) in %d mailboxes, %d origins, %d blocks, %d sessions; %d commits; %d damaged rows put aside earlier\n",
-		r.Messages, r.Octets, r.Mailboxes, r.Origins, r.Blocks, r.Sessions, r.Commits, r.Quarantined)
+	fmt.Fprintf(stdout, "%d waiting messages (%d octets) in %d mailboxes, %d origins, %d blocks, %d sessions, %d accounts, %d login sources; %d commits; %d damaged rows put aside earlier\n",
+		r.Messages, r.Octets, r.Mailboxes, r.Origins, r.Blocks, r.Sessions, r.Accounts, r.Attempts, r.Commits, r.Quarantined)
 	for _, d := range r.Damage {
 		fmt.Fprintln(stdout, "damaged:", d)
 	}

@@ -34,7 +34,7 @@ func TestAdmin(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"check"}, "3 waiting messages (18 octets) in 1 mailboxes, 1 origins, 0 blocks, 1 sessions;"},
+		{[]string{"check"}, "3 waiting messages (18 octets) in 1 mailboxes, 1 origins, 0 blocks, 1 sessions, 0 accounts, "},
 		{[]string{"backup", "copy.db"}, "copied to copy.db: 3 waiting messages in 1 mailboxes\n"},
 		{[]string{"export", "copy.jsonl"}, "exported to copy.jsonl\n"},
 	} {

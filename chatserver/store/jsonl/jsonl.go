@@ -3,23 +3,27 @@
 // or to keep for long.
 //
 // Each line is an object with one field, whose name says what it is: head (the
-// first line), message, origin, block, session, or end (the last).
+// first line), message, origin, block, session, account, attempt, secret, or
+// end (the last).
+//
+// The text is as secret as the store itself: it has the messages, what the
+// passwords are verified with, and the server's secret, which a server needs
+// to go on as the same one. Version 1 of the format had no accounts, attempts
+// and secret, and not the last Seq; it can still be read.
 package jsonl
 
 import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
-	"github.com/parleyproto/parley/chatproto"
 	"github.com/parleyproto/parley/chatserver/store"
 )
 
-// Version is the version of the format.
-const Version = 1
+// Version is the version of the format that Export writes.
+const Version = 2
 
 // batchSize is how many messages are read, or written, at once.
 const batchSize = 1000
@@ -31,12 +35,16 @@ type line struct {
 	Origin  *origin  `json:"origin,omitempty"`
 	Block   *block   `json:"block,omitempty"`
 	Session *session `json:"session,omitempty"`
+	Account *account `json:"account,omitempty"`
+	Attempt *attempt `json:"attempt,omitempty"`
+	Secret  []byte   `json:"secret,omitempty"`
 	End     *end     `json:"end,omitempty"`
 }
 
 type head struct {
 	Format  string `json:"format"`
 	Version int    `json:"version"`
+	Last    uint64 `json:"last,omitempty"` // the highest Seq ever written
 }
 
 type end struct {
@@ -70,10 +78,27 @@ type session struct {
 	Origin string `json:"origin"`
 }
 
+type account struct {
+	User     string `json:"user"`
+	Verifier string `json:"verifier"`
+}
+
+type attempt struct {
+	User   string `json:"user"`
+	Source string `json:"source,omitempty"`
+	Fails  int    `json:"fails,omitempty"`
+	Last   int64  `json:"last,omitempty"`
+	Until  int64  `json:"until,omitempty"`
+	Proven int64  `json:"proven,omitempty"`
+}
+
 const format = "parley-store"
 
-// Export writes all that st holds to w, and returns how many messages could
-// not be read and are missing.
+// maxSecret is how long a secret may be.
+const maxSecret = 64
+
+// Export writes all that st holds to w, secrets included, and returns how many
+// messages could not be read and are missing.
 func Export(ctx context.Context, st store.Store, w io.Writer) (missing int, err error) {
 	out := bufio.NewWriter(w)
 	enc := json.NewEncoder(out)
@@ -93,7 +118,7 @@ func Export(ctx context.Context, st store.Store, w io.Writer) (missing int, err 
 	if lerr != nil {
 		return 0, lerr
 	}
-	put(line{Head: &head{format, Version}})
+	put(line{Head: &head{format, Version, state.LastSeq}})
 	for len(seqs) > 0 && err == nil {
 		n := min(batchSize, len(seqs))
 		read, rerr := st.Messages(ctx, seqs[:n])
@@ -109,6 +134,16 @@ func Export(ctx context.Context, st store.Store, w io.Writer) (missing int, err 
 		}
 		seqs = seqs[n:]
 	}
+	putState(put, state)
+	put(line{End: &end{lines}})
+	if err == nil {
+		err = out.Flush()
+	}
+	return missing, err
+}
+
+// putState writes what there is beside messages.
+func putState(put func(line), state *store.State) {
 	for _, o := range state.Origins {
 		window, _ := o.Window.AppendBinary(nil)
 		put(line{Origin: &origin{o.User, fmt.Sprintf("%x", o.Origin), window, o.Used}})
@@ -119,92 +154,13 @@ func Export(ctx context.Context, st store.Store, w io.Writer) (missing int, err 
 	for _, s := range state.Sessions {
 		put(line{Session: &session{s.User, fmt.Sprintf("%x", s.Origin)}})
 	}
-	put(line{End: &end{lines}})
-	if err == nil {
-		err = out.Flush()
+	for _, a := range state.Accounts {
+		put(line{Account: &account{a.User, a.Verifier}})
 	}
-	return missing, err
-}
-
-// ErrNotEmpty is what Import returns for a store that holds something.
-var ErrNotEmpty = errors.New("the store is not empty")
-
-// Import reads what Export wrote into st, which must be empty. It first reads
-// all of r, and writes nothing if a line is bad; the error then names it.
-func Import(ctx context.Context, st store.Store, r io.Reader) error {
-	state, err := st.Load(ctx, func(*store.Message) error { return ErrNotEmpty })
-	if err != nil {
-		return err
+	for _, a := range state.Attempts {
+		put(line{Attempt: &attempt{a.User, a.Source, a.Fails, a.Last, a.Until, a.Proven}})
 	}
-	if len(state.Origins)+len(state.Blocks)+len(state.Sessions) > 0 {
-		return ErrNotEmpty
+	if len(state.Secret) > 0 {
+		put(line{Secret: state.Secret})
 	}
-	var b store.Batch
-	dec := json.NewDecoder(bufio.NewReader(r))
-	dec.DisallowUnknownFields()
-	for n := 1; ; n++ {
-		var l line
-		if err := dec.Decode(&l); err != nil {
-			if err == io.EOF {
-				err = errors.New("the end is missing: the file is cut off")
-			}
-			return fmt.Errorf("line %d: %w", n, err)
-		}
-		if last, err := l.addTo(&b, n); err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
-		} else if last {
-			break
-		}
-	}
-	for len(b.Messages) > batchSize {
-		if err := st.Commit(ctx, &store.Batch{Messages: b.Messages[:batchSize]}); err != nil {
-			return err
-		}
-		b.Messages = b.Messages[batchSize:]
-	}
-	return st.Commit(ctx, &b)
-}
-
-// addTo checks the n-th line and adds it to b. It reports whether it is the
-// last.
-func (l *line) addTo(b *store.Batch, n int) (last bool, err error) {
-	switch {
-	case (n == 1) != (l.Head != nil):
-		return false, errors.New("the first line, and only that, is the head")
-	case l.Head != nil:
-		if l.Head.Format != format || l.Head.Version != Version {
-			return false, fmt.Errorf("the format is %q version %d, and not %q version %d", l.Head.Format, l.Head.Version, format, Version)
-		}
-	case l.Message != nil:
-		m := l.Message
-		id, ok := chatproto.ParseID([]byte(m.ID))
-		if !ok || m.Seq == 0 || len(m.Audience) == 0 || chatproto.CheckName(m.From) != nil || chatproto.CheckText(m.Text) != nil {
-			return false, errors.New("a message needs seq, from, id, a text that can be sent, and an audience")
-		}
-		b.Messages = append(b.Messages, &store.Message{Seq: m.Seq, From: m.From, ID: id, Time: m.Time, Cast: m.Cast,
-			Text: []byte(m.Text), Size: len(m.Text), Audience: m.Audience})
-	case l.Origin != nil:
-		id, ok := chatproto.ParseOrigin([]byte(l.Origin.Origin))
-		o := store.Origin{User: l.Origin.User, Origin: id, Used: l.Origin.Used}
-		if err := o.Window.UnmarshalBinary(l.Origin.Window); !ok || err != nil {
-			return false, errors.New("an origin needs user, origin, and a window of 40 octets in base64")
-		}
-		b.Origins = append(b.Origins, o)
-	case l.Block != nil:
-		b.Blocks = append(b.Blocks, store.Block{Owner: l.Block.Owner, User: l.Block.User})
-	case l.Session != nil:
-		id, ok := chatproto.ParseOrigin([]byte(l.Session.Origin))
-		if !ok {
-			return false, errors.New("a session needs user and origin")
-		}
-		b.Sessions = append(b.Sessions, store.Session{User: l.Session.User, Origin: id})
-	case l.End != nil:
-		if l.End.Lines != n-1 {
-			return false, fmt.Errorf("the end counts %d lines, and there are %d", l.End.Lines, n-1)
-		}
-		return true, nil
-	default:
-		return false, errors.New("not a line of this format")
-	}
-	return false, nil
 }

@@ -23,12 +23,17 @@ type Store struct {
 	origins  map[originKey]store.Origin
 	blocks   map[store.Block]bool
 	sessions map[string]store.Session // by user
+	accounts map[string]store.Account // by user
+	attempts map[attemptKey]store.Attempt
+	secret   []byte
 }
 
 type originKey struct {
 	user   string
 	origin uint64
 }
+
+type attemptKey struct{ user, source string }
 
 var errClosed = errors.New("memstore: the store is closed")
 
@@ -53,6 +58,9 @@ func (s *Store) Load(ctx context.Context, waiting func(*store.Message) error) (*
 	}
 	st.Blocks = slices.Collect(maps.Keys(s.blocks))
 	st.Sessions = slices.Collect(maps.Values(s.sessions))
+	st.Accounts = slices.Collect(maps.Values(s.accounts))
+	st.Attempts = slices.Collect(maps.Values(s.attempts))
+	st.Secret = slices.Clone(s.secret)
 	return st, nil
 }
 
@@ -68,6 +76,8 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 		s.origins = make(map[originKey]store.Origin)
 		s.blocks = make(map[store.Block]bool)
 		s.sessions = make(map[string]store.Session)
+		s.accounts = make(map[string]store.Account)
+		s.attempts = make(map[attemptKey]store.Attempt)
 	}
 	for _, m := range b.Messages {
 		s.lastSeq = max(s.lastSeq, m.Seq)
@@ -79,6 +89,11 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 	for _, a := range b.Acks {
 		s.ack(a)
 	}
+	s.setRecords(b)
+	return nil
+}
+
+func (s *Store) setRecords(b *store.Batch) {
 	for _, o := range b.Origins {
 		if key := (originKey{o.User, o.Origin}); o.Forget {
 			delete(s.origins, key)
@@ -101,7 +116,23 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 			delete(s.sessions, k.User)
 		}
 	}
-	return nil
+	for _, a := range b.Accounts {
+		if a.Removed {
+			delete(s.accounts, a.User)
+		} else {
+			s.accounts[a.User] = a
+		}
+	}
+	for _, a := range b.Attempts {
+		if key := (attemptKey{a.User, a.Source}); a.Forget {
+			delete(s.attempts, key)
+		} else {
+			s.attempts[key] = a
+		}
+	}
+	if len(b.Secret) > 0 {
+		s.secret = slices.Clone(b.Secret)
+	}
 }
 
 func (s *Store) ack(a store.Ack) {

@@ -57,7 +57,8 @@ func TestCheckOfASoundStore(t *testing.T) {
 		}
 		st := model.State()
 		if len(r.Damage) > 0 || r.Messages != len(model.Seqs()) || r.Origins != len(st.Origins) || r.Blocks != len(st.Blocks) ||
-			r.Sessions != len(st.Sessions) || r.LastSeq != st.LastSeq || r.Commits == 0 || r.Version != sqlcore.Version() || r.Mailboxes == 0 {
+			r.Sessions != len(st.Sessions) || r.Accounts != len(st.Accounts) || r.Attempts != len(st.Attempts) ||
+			r.Accounts == 0 || r.Attempts == 0 || r.LastSeq != st.LastSeq || r.Commits == 0 || r.Version != sqlcore.Version() || r.Mailboxes == 0 {
 			t.Errorf("%s: %+v", when, r)
 		}
 		s.Close()
@@ -215,76 +216,6 @@ func TestBackup(t *testing.T) {
 	}
 	if _, err := Backup(t.Context(), filepath.Join(dir, "none"), filepath.Join(dir, "b5")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a backup of nothing: %v", err)
-	}
-}
-
-func TestMigrations(t *testing.T) {
-	v1 := []string{"CREATE TABLE messages (seq INTEGER PRIMARY KEY, head BLOB, text BLOB); CREATE TABLE records (id INTEGER PRIMARY KEY, row BLOB); CREATE TABLE state (id INTEGER PRIMARY KEY, row BLOB); CREATE TABLE quarantine (id INTEGER PRIMARY KEY, at INTEGER, kind TEXT, ref INTEGER, reason TEXT, row BLOB, text BLOB)"}
-	open1 := func(path string, steps []string) (*Store, error) {
-		return open(path, Options{Logger: quiet}, settings{migrations: steps})
-	}
-	version := func(path string) (n int) {
-		db, err := openFile(path, "rw")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		if err := db.QueryRow("PRAGMA user_version").Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	path := filepath.Join(t.TempDir(), "db")
-	s, err := open1(path, v1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var model storetest.Model
-	grow(t, s, &model, 10)
-	s.Close()
-
-	// A step that fails leaves everything as it was, the steps before it too.
-	_, err = open1(path, append(v1, "CREATE TABLE extra (a)", "DELETE FROM messages; INSERT INTO nowhere VALUES (1)"))
-	if err == nil || !strings.Contains(err.Error(), "migrating the database from version 1 to 3") {
-		t.Fatalf("a migration that fails: %v", err)
-	}
-	if got := version(path); got != 1 {
-		t.Fatalf("version %d after a migration that failed", got)
-	}
-	if r, err := Check(t.Context(), path); err != nil || len(r.Damage) > 0 || r.Messages != len(model.Seqs()) {
-		t.Fatalf("after a migration that failed: %+v %v", r, err)
-	}
-	if damaged, _ := filepath.Glob(path + ".*d*"); len(damaged) > 0 {
-		t.Fatalf("a migration that failed is taken for damage: %v", damaged)
-	}
-
-	v3 := append(v1, "CREATE TABLE extra (a)", "INSERT INTO extra VALUES (7)")
-	s, err = open1(path, v3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := model.Diff(s); d != "" {
-		t.Error(d)
-	}
-	grow(t, s, &model, 0)
-	s.Close()
-	if got := version(path); got != 3 {
-		t.Errorf("version %d, want 3", got)
-	}
-	var a int
-	db, _ := sql.Open("sqlite", path)
-	if err := db.QueryRow("SELECT a FROM extra").Scan(&a); err != nil || a != 7 {
-		t.Errorf("the migration did not do its work: %d %v", a, err)
-	}
-	db.Close()
-
-	// What is newer than this code is refused, and not touched.
-	before, _ := os.ReadFile(path)
-	if _, err := Open(path, Options{}); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "version 3, this one reads up to 1") {
-		t.Errorf("a newer file: %v", err)
-	}
-	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
-		t.Error("a newer file was changed")
 	}
 }
 

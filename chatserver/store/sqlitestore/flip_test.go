@@ -50,6 +50,9 @@ func makeVictim(t *testing.T, rnd *rand.Rand, log bool) *victim {
 		note(v.past, st.Origins)
 		note(v.past, st.Blocks)
 		note(v.past, st.Sessions)
+		note(v.past, st.Accounts)
+		note(v.past, st.Attempts)
+		v.past[string(st.Secret)] = true
 	}
 	for range 40 {
 		b := gen.Batch(&v.model)
@@ -211,7 +214,13 @@ func (v *victim) compare(s *Store, damage *[]string) (lost int, wrong string) {
 		return 0, fmt.Sprintf("LastSeq went back from %d to %d", want.LastSeq, st.LastSeq)
 	}
 	var foreign []string
-	lost += missing(want.Origins, st.Origins, &foreign) + missing(want.Blocks, st.Blocks, &foreign) + missing(want.Sessions, st.Sessions, &foreign)
+	lost += missing(want.Origins, st.Origins, &foreign) + missing(want.Blocks, st.Blocks, &foreign) + missing(want.Sessions, st.Sessions, &foreign) +
+		missing(want.Accounts, st.Accounts, &foreign) + missing(want.Attempts, st.Attempts, &foreign)
+	if string(st.Secret) != string(want.Secret) {
+		if lost++; len(st.Secret) > 0 && !v.past[string(st.Secret)] {
+			return 0, "the secret is not what was stored"
+		}
+	}
 	for _, f := range foreign {
 		if f != fmt.Sprint(store.Block{Owner: "new", User: "a"}) && (len(*damage) == 0 || !v.past[f]) {
 			return 0, f + " is not what was stored"

@@ -10,7 +10,6 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/parleyproto/parley/chatproto"
 	"github.com/parleyproto/parley/chatserver/store"
 )
 
@@ -64,6 +63,21 @@ func (m *Model) Apply(b *store.Batch) {
 			st.Sessions = append(st.Sessions, k)
 		}
 	}
+	for _, a := range b.Accounts {
+		st.Accounts = slices.DeleteFunc(st.Accounts, func(x store.Account) bool { return x.User == a.User })
+		if !a.Removed {
+			st.Accounts = append(st.Accounts, a)
+		}
+	}
+	for _, a := range b.Attempts {
+		st.Attempts = slices.DeleteFunc(st.Attempts, func(x store.Attempt) bool { return x.User == a.User && x.Source == a.Source })
+		if !a.Forget {
+			st.Attempts = append(st.Attempts, a)
+		}
+	}
+	if len(b.Secret) > 0 {
+		st.Secret = slices.Clone(b.Secret)
+	}
 	sortState(st)
 }
 
@@ -83,6 +97,7 @@ func (m *Model) Clone() *Model {
 	c := &Model{state: store.State{
 		LastSeq: m.state.LastSeq,
 		Origins: slices.Clone(m.state.Origins), Blocks: slices.Clone(m.state.Blocks), Sessions: slices.Clone(m.state.Sessions),
+		Accounts: slices.Clone(m.state.Accounts), Attempts: slices.Clone(m.state.Attempts), Secret: m.state.Secret,
 	}}
 	for _, msg := range m.messages {
 		k := *msg
@@ -127,9 +142,8 @@ func (m *Model) Diff(s store.Store) string {
 		}
 	}
 	want := m.state
-	if d := gocmp.Diff(&want, st, options, gocmp.Comparer(func(a, b []store.Origin) bool { return slices.Equal(a, b) }),
-		gocmp.Comparer(func(a, b []store.Block) bool { return slices.Equal(a, b) }),
-		gocmp.Comparer(func(a, b []store.Session) bool { return slices.Equal(a, b) })); d != "" {
+	if d := gocmp.Diff(&want, st, options, sameSlice[store.Origin](), sameSlice[store.Block](), sameSlice[store.Session](),
+		sameSlice[store.Account](), sameSlice[store.Attempt]()); d != "" {
 		return "the state (-want +got):\n" + d
 	}
 	got, err := s.Messages(context.Background(), m.Seqs())
@@ -140,6 +154,11 @@ func (m *Model) Diff(s store.Store) string {
 		return "messages (-want +got):\n" + d
 	}
 	return ""
+}
+
+// sameSlice compares slices, an empty one as nil.
+func sameSlice[T comparable]() gocmp.Option {
+	return gocmp.Comparer(func(a, b []T) bool { return slices.Equal(a, b) })
 }
 
 // testModel writes random batches to a store and to the model.
@@ -172,98 +191,4 @@ func testModel(t *testing.T, open Open, reopen Reopen) {
 			}
 		}
 	})
-}
-
-// A Generator makes random batches, as a server could commit them.
-type Generator struct {
-	intn func(n int) int
-	next uint64
-	held []uint64 // passed over, to come later
-}
-
-// NewGenerator returns a generator; intn draws a number in [0, n).
-func NewGenerator(intn func(n int) int) *Generator { return &Generator{intn: intn} }
-
-var names = []string{"a", "b", "carol", "dave", "a-much-longer-name", "渡辺"}
-
-func (g *Generator) name() string   { return names[g.intn(len(names))] }
-func (g *Generator) origin() uint64 { return []uint64{1, 2, 1<<64 - 1, 0x0123456789abcdef}[g.intn(4)] }
-
-// Batch returns the next batch for a store that holds what m does.
-func (g *Generator) Batch(m *Model) *store.Batch {
-	b := &store.Batch{}
-	for range g.intn(8) {
-		b.Messages = append(b.Messages, g.message())
-	}
-	for _, seq := range m.Seqs() {
-		if g.intn(3) == 0 {
-			b.Acks = append(b.Acks, g.ack(seq, m.message(seq).Audience))
-		}
-	}
-	for _, msg := range b.Messages {
-		if g.intn(6) == 0 {
-			b.Acks = append(b.Acks, g.ack(msg.Seq, msg.Audience))
-		}
-	}
-	for range g.intn(4) {
-		o := store.Origin{User: g.name(), Origin: g.origin(), Used: int64(g.intn(1000)), Forget: g.intn(4) == 0}
-		if !o.Forget {
-			for n := range uint64(g.intn(5)) {
-				o.Window.Decide(n*uint64(1+g.intn(100))+o.Window.High+1, g.intn(2) == 0)
-			}
-		} else {
-			o.Used = 0
-		}
-		b.Origins = append(b.Origins, o)
-	}
-	if g.intn(3) == 0 {
-		b.Blocks = append(b.Blocks, store.Block{Owner: g.name(), User: g.name(), Off: g.intn(2) == 0})
-	}
-	if g.intn(3) == 0 {
-		b.Sessions = append(b.Sessions, store.Session{User: g.name(), Origin: g.origin(), Ended: g.intn(2) == 0})
-	}
-	return b
-}
-
-// seq draws the place of a message: sometimes a gap, sometimes one that was
-// passed over, as when a message waits for a later batch than its successor.
-func (g *Generator) seq() uint64 {
-	if len(g.held) > 0 && g.intn(3) == 0 {
-		seq := g.held[0]
-		g.held = g.held[1:]
-		return seq
-	}
-	for g.next++; g.intn(6) == 0; g.next++ {
-		g.held = append(g.held, g.next)
-	}
-	return g.next
-}
-
-func (g *Generator) message() *store.Message {
-	msg := &store.Message{
-		Seq: g.seq(), From: g.name(), ID: chatproto.ID{Origin: g.origin(), N: uint64(g.intn(1 << 30))}, Time: int64(g.intn(1 << 40)),
-		Cast: g.intn(4) == 0,
-	}
-	size := g.intn(200)
-	if g.intn(20) == 0 {
-		size = g.intn(12000)
-	}
-	msg.Text = make([]byte, size)
-	for i := range msg.Text {
-		msg.Text[i] = byte(int(msg.Seq)*7 + i*i)
-	}
-	msg.Audience = []string{g.name()}
-	for msg.Cast && g.intn(3) > 0 && len(msg.Audience) < len(names) {
-		if name := g.name(); !slices.Contains(msg.Audience, name) {
-			msg.Audience = append(msg.Audience, name)
-		}
-	}
-	return msg
-}
-
-func (g *Generator) ack(seq uint64, audience []string) store.Ack {
-	if g.intn(2) == 0 {
-		return store.Ack{Seq: seq}
-	}
-	return store.Ack{Seq: seq, User: audience[g.intn(len(audience))]}
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -44,6 +45,9 @@ func Run(t *testing.T, open Open, reopen Reopen) {
 		{"origins", testOrigins},
 		{"blocks", testBlocks},
 		{"sessions", testSessions},
+		{"accounts", testAccounts},
+		{"attempts", testAttempts},
+		{"the secret", testSecret},
 		{"a batch is seen whole", testWhole},
 		{"large", testLarge},
 		{"close", testClose},
@@ -131,6 +135,8 @@ func sortState(st *store.State) {
 	slices.SortFunc(st.Origins, func(a, b store.Origin) int { return cmpPair(a.User, b.User, a.Origin, b.Origin) })
 	slices.SortFunc(st.Blocks, func(a, b store.Block) int { return cmpPair(a.Owner, b.Owner, a.User, b.User) })
 	slices.SortFunc(st.Sessions, func(a, b store.Session) int { return cmpPair(a.User, b.User, a.Origin, b.Origin) })
+	slices.SortFunc(st.Accounts, func(a, b store.Account) int { return strings.Compare(a.User, b.User) })
+	slices.SortFunc(st.Attempts, func(a, b store.Attempt) int { return cmpPair(a.User, b.User, a.Source, b.Source) })
 }
 
 func message(seq uint64, from string, text string, audience ...string) *store.Message {
@@ -276,6 +282,9 @@ func testAgain(b *bench) {
 		Origins:  []store.Origin{{User: "a", Origin: 7, Window: w, Used: 1}, {User: "a", Origin: 8, Forget: true}},
 		Blocks:   []store.Block{{Owner: "x", User: "a"}, {Owner: "y", User: "a", Off: true}},
 		Sessions: []store.Session{{User: "a", Origin: 7}, {User: "b", Origin: 9, Ended: true}},
+		Accounts: []store.Account{{User: "a", Verifier: "v"}, {User: "b", Removed: true}},
+		Attempts: []store.Attempt{{User: "a", Source: "s", Fails: 1}, {User: "a", Forget: true}},
+		Secret:   []byte("secret"),
 	}
 	b.commit(first)
 	b.commit(second)
@@ -370,14 +379,18 @@ func testLarge(b *bench) {
 		batch.Origins = append(batch.Origins, store.Origin{User: everybody[i], Origin: uint64(i)})
 		batch.Sessions = append(batch.Sessions, store.Session{User: everybody[i], Origin: uint64(i)})
 		batch.Blocks = append(batch.Blocks, store.Block{Owner: everybody[i], User: "x"})
+		batch.Accounts = append(batch.Accounts, store.Account{User: everybody[i], Verifier: "v"})
+		batch.Attempts = append(batch.Attempts, store.Attempt{User: everybody[i], Source: "s", Fails: i})
 	}
 	cast := message(many+1, "a", string(make([]byte, 64<<10)), everybody...)
 	batch.Messages = append(batch.Messages, cast)
 	b.commit(batch)
 	b.same("a broadcast to many", []*store.Message{cast}, func() any { return b.messages(many + 1) })
 	ms, st := b.load()
-	if len(ms) != many+1 || len(st.Origins) != many || len(st.Sessions) != many || len(st.Blocks) != many {
-		b.Fatalf("%d messages, %d origins, %d sessions, %d blocks", len(ms), len(st.Origins), len(st.Sessions), len(st.Blocks))
+	if len(ms) != many+1 || len(st.Origins) != many || len(st.Sessions) != many || len(st.Blocks) != many ||
+		len(st.Accounts) != many || len(st.Attempts) != many {
+		b.Fatalf("%d messages, %d origins, %d sessions, %d blocks, %d accounts, %d attempts",
+			len(ms), len(st.Origins), len(st.Sessions), len(st.Blocks), len(st.Accounts), len(st.Attempts))
 	}
 	acks := &store.Batch{}
 	for i := range uint64(many) {

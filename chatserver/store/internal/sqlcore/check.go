@@ -34,6 +34,8 @@ type Report struct {
 	Origins   int
 	Blocks    int
 	Sessions  int
+	Accounts  int
+	Attempts  int // accounts with a source that somebody tried to log in from
 
 	// Quarantined is how many damaged rows were put aside earlier.
 	Quarantined int
@@ -117,6 +119,10 @@ func (k *checker) records(ctx context.Context) error {
 			k.r.Blocks++
 		case r.kind == sessionRow:
 			k.r.Sessions++
+		case r.kind == accountRow:
+			k.r.Accounts++
+		case r.kind == attemptRow:
+			k.r.Attempts++
 		}
 		seen[r.recordKey] = true
 		return nil

@@ -285,48 +285,6 @@ func (s *Store) deleteMessages(ctx context.Context, counts *counts, seqs []uint6
 	return deleted(s.h.exec(ctx, "DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(?))", string(s.row)))
 }
 
-// setRecords writes origins, blocks and sessions, in their order.
-func (s *Store) setRecords(ctx context.Context, counts *counts, b *store.Batch) error {
-	if len(b.Origins)+len(b.Blocks)+len(b.Sessions) == 0 {
-		return nil
-	}
-	rows := newRows(s)
-	for i := range b.Origins {
-		o := &b.Origins[i]
-		key := recordKey{kind: originRow, user: o.User, origin: o.Origin}
-		if o.Forget {
-			rows.remove(key)
-			continue
-		}
-		id := rows.put(key)
-		rows.set(id, appendOrigin(nil, uint64(id), o))
-	}
-	for i := range b.Blocks {
-		k := &b.Blocks[i]
-		key := recordKey{kind: blockRow, user: k.Owner, other: k.User}
-		if k.Off {
-			rows.remove(key)
-			continue
-		}
-		id := rows.put(key)
-		rows.set(id, appendBlock(nil, uint64(id), k))
-	}
-	for i := range b.Sessions {
-		k := &b.Sessions[i]
-		key := recordKey{kind: sessionRow, user: k.User}
-		if k.Ended {
-			if s.index[key].origin == k.Origin {
-				rows.remove(key)
-			}
-			continue
-		}
-		id := rows.put(key)
-		s.index[key] = place{id, k.Origin}
-		rows.set(id, appendSession(nil, uint64(id), k))
-	}
-	return rows.write(ctx, counts)
-}
-
 // moveDamaged moves rows to quarantine.
 func (s *Store) moveDamaged(ctx context.Context, counts *counts, pending []Damage) error {
 	for _, d := range pending {

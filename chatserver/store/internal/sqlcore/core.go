@@ -5,7 +5,7 @@
 // # What is written
 //
 // Four tables: messages, in the order of arrival; records, the origins,
-// blocks and sessions; state, one row that says how many rows there must be;
+// blocks, sessions, accounts, attempts and the secret; state, one row that says how many rows there must be;
 // and quarantine, where rows go that fail their checksum. See row.go for the
 // rows and schema.go for the schema.
 //

@@ -17,8 +17,8 @@ type Row struct {
 // Fill stores rows that were found in a damaged file, in any order, in an
 // empty store. Of rows with one id the first counts. Those that are damaged go
 // to quarantine, and so does a line that says how many are missing. If any
-// are, those of doubtful are taken that are whole: they may be what is
-// missing, or have been deleted.
+// are, those of doubtful are taken that are whole, except accounts: they may be
+// what is missing, or have been deleted.
 func (s *Store) Fill(ctx context.Context, rows, doubtful iter.Seq2[Row, error]) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,6 +91,9 @@ func (f *filler) row(ctx context.Context, row Row) error {
 			f.should = &c
 		}
 		return nil
+	}
+	if kind == accountRow && f.doubtful {
+		return nil // it may have been removed, and whom it let in must stay out
 	}
 	if _, err := d.record(nil); err != nil {
 		return f.quarantine(ctx, Damage{Kind: "record", Ref: row.ID, Reason: err.Error()}, row)

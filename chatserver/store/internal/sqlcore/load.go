@@ -160,7 +160,7 @@ func (s *Store) readCounts(ctx context.Context) error {
 		return err
 	}
 	if rows != s.counts.records {
-		return &structureError{fmt.Sprintf("there are %d origins, blocks and sessions, and should be %d", rows, s.counts.records)}
+		return &structureError{fmt.Sprintf("there are %d records, and should be %d", rows, s.counts.records)}
 	}
 	s.lastID = int64(after)
 	return nil
@@ -226,6 +226,12 @@ func (s *Store) Load(ctx context.Context, waiting func(*store.Message) error) (*
 			st.Blocks = append(st.Blocks, store.Block{Owner: r.user, User: r.other})
 		case sessionRow:
 			st.Sessions = append(st.Sessions, r.session)
+		case accountRow:
+			st.Accounts = append(st.Accounts, r.account)
+		case attemptRow:
+			st.Attempts = append(st.Attempts, r.attempt)
+		case secretRow:
+			st.Secret = r.secret
 		}
 		return nil
 	})

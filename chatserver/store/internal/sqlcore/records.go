@@ -4,7 +4,27 @@ import (
 	"context"
 	"maps"
 	"slices"
+
+	"github.com/parleyproto/parley/chatserver/store"
 )
+
+// setRecords writes what a batch has beside messages, each kind in its order.
+func (s *Store) setRecords(ctx context.Context, counts *counts, b *store.Batch) error {
+	if len(b.Origins)+len(b.Blocks)+len(b.Sessions)+len(b.Accounts)+len(b.Attempts)+len(b.Secret) == 0 {
+		return nil
+	}
+	rows := newRows(s)
+	rows.origins(b.Origins)
+	rows.blocks(b.Blocks)
+	rows.sessions(b.Sessions)
+	rows.accounts(b.Accounts)
+	rows.attempts(b.Attempts)
+	if len(b.Secret) > 0 {
+		id := rows.put(recordKey{kind: secretRow})
+		rows.set(id, appendSecret(nil, uint64(id), b.Secret))
+	}
+	return rows.write(ctx, counts)
+}
 
 // rows gathers what a batch does to the table of records, so that each row is
 // written once. It keeps the store's index up to date, which is read anew
@@ -45,6 +65,74 @@ func (r *rows) remove(key recordKey) {
 func (r *rows) note(id int64, was bool) {
 	if _, ok := r.was[id]; !ok {
 		r.was[id] = was
+	}
+}
+
+func (r *rows) origins(os []store.Origin) {
+	for i := range os {
+		o := &os[i]
+		key := recordKey{kind: originRow, user: o.User, origin: o.Origin}
+		if o.Forget {
+			r.remove(key)
+			continue
+		}
+		id := r.put(key)
+		r.set(id, appendOrigin(nil, uint64(id), o))
+	}
+}
+
+func (r *rows) blocks(ks []store.Block) {
+	for i := range ks {
+		k := &ks[i]
+		key := recordKey{kind: blockRow, user: k.Owner, other: k.User}
+		if k.Off {
+			r.remove(key)
+			continue
+		}
+		id := r.put(key)
+		r.set(id, appendBlock(nil, uint64(id), k))
+	}
+}
+
+func (r *rows) sessions(ks []store.Session) {
+	for i := range ks {
+		k := &ks[i]
+		key := recordKey{kind: sessionRow, user: k.User}
+		if k.Ended {
+			if r.s.index[key].origin == k.Origin {
+				r.remove(key)
+			}
+			continue
+		}
+		id := r.put(key)
+		r.s.index[key] = place{id, k.Origin}
+		r.set(id, appendSession(nil, uint64(id), k))
+	}
+}
+
+func (r *rows) accounts(as []store.Account) {
+	for i := range as {
+		a := &as[i]
+		key := recordKey{kind: accountRow, user: a.User}
+		if a.Removed {
+			r.remove(key)
+			continue
+		}
+		id := r.put(key)
+		r.set(id, appendAccount(nil, uint64(id), a))
+	}
+}
+
+func (r *rows) attempts(as []store.Attempt) {
+	for i := range as {
+		a := &as[i]
+		key := recordKey{kind: attemptRow, user: a.User, other: a.Source}
+		if a.Forget {
+			r.remove(key)
+			continue
+		}
+		id := r.put(key)
+		r.set(id, appendAttempt(nil, uint64(id), a))
 	}
 }
 

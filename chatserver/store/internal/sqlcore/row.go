@@ -1,6 +1,7 @@
 package sqlcore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -17,8 +18,8 @@ import (
 //
 // Numbers are uvarints or little-endian words, strings have a length before
 // them. Id and kind tie a row to its place: one that moved does not pass for
-// another, and a cell that is found somewhere says what it is. The length lets cells be read one after the other out of
-// one long blob. User names stand in the row itself, not in a table of users:
+// another, and a cell that is found somewhere says what it is. The length lets
+// cells be read one after the other out of one long blob. User names stand in the row itself, not in a table of users:
 // a few octets more, but no damage to one page can take the names from many.
 const cellHead = 8
 
@@ -39,6 +40,9 @@ const (
 	originRow  = 'o'
 	blockRow   = 'b'
 	sessionRow = 's'
+	accountRow = 'a' // from version 2 on, as the next two
+	attemptRow = 't'
+	secretRow  = 'k'
 	countsRow  = 'c'
 )
 
@@ -220,7 +224,7 @@ func (d *decoder) head(m *store.Message, n names) (crc uint32, err error) {
 // A recordKey says what a record is about: there is one of each.
 type recordKey struct {
 	kind        byte
-	user, other string // other: whom a block is against
+	user, other string // other: whom a block is against; where an attempt came from
 	origin      uint64 // of an origin's record
 }
 
@@ -245,12 +249,37 @@ func appendSession(b []byte, id uint64, k *store.Session) []byte {
 	return endCell(binary.LittleEndian.AppendUint64(b, k.Origin), start)
 }
 
+func appendAccount(b []byte, id uint64, a *store.Account) []byte {
+	start := len(b)
+	b = appendName(beginCell(b, id, accountRow), a.User)
+	return endCell(appendName(b, a.Verifier), start)
+}
+
+func appendAttempt(b []byte, id uint64, a *store.Attempt) []byte {
+	start := len(b)
+	b = appendName(beginCell(b, id, attemptRow), a.User)
+	b = appendName(b, a.Source)
+	for _, n := range []int64{int64(a.Fails), a.Last, a.Until, a.Proven} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	return endCell(b, start)
+}
+
+func appendSecret(b []byte, id uint64, secret []byte) []byte {
+	start := len(b)
+	b = appendName(beginCell(b, id, secretRow), "")
+	return endCell(append(b, secret...), start)
+}
+
 // A record is one row of the table of records, read: what its key says, and
-// the one of the three that its kind names.
+// the one that its kind names.
 type record struct {
 	recordKey
 	origin  store.Origin
 	session store.Session
+	account store.Account
+	attempt store.Attempt
+	secret  []byte
 }
 
 // record reads a record of any kind.
@@ -267,6 +296,15 @@ func (d *decoder) record(n names) (r record, err error) {
 		r.other = d.name(n)
 	case sessionRow:
 		r.session = store.Session{User: r.user, Origin: d.word64()}
+	case accountRow:
+		r.account = store.Account{User: r.user, Verifier: d.name(nil)}
+	case attemptRow:
+		r.other = d.name(n)
+		r.attempt = store.Attempt{User: r.user, Source: r.other,
+			Fails: int(d.uvarint()), Last: int64(d.uvarint()), Until: int64(d.uvarint()), Proven: int64(d.uvarint())}
+	case secretRow:
+		r.secret = bytes.Clone(d.b)
+		d.b = nil
 	default:
 		return r, errPlace
 	}

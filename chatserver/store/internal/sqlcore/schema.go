@@ -21,7 +21,11 @@ var migrations = []string{`
 	CREATE TABLE records (id INTEGER PRIMARY KEY, row BLOB);
 	CREATE TABLE state (id INTEGER PRIMARY KEY, row BLOB);
 	CREATE TABLE quarantine (id INTEGER PRIMARY KEY, at INTEGER, kind TEXT, ref INTEGER, reason TEXT, row BLOB, text BLOB);
-`}
+`,
+	// Version 2 has more kinds of records: accounts, attempts, the secret. A
+	// chatd that knows version 1 only would take them for damaged.
+	"-- nothing else",
+}
 
 // ApplicationID marks a database file of a version as ours: "PAR" and the
 // version, so that a file of a newer version and one whose version is damaged
