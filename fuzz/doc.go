@@ -19,6 +19,7 @@
 //     and agree when nothing is under way.
 //   - FuzzConsent, FuzzWindow: the tables and the bitmap do what a slow
 //     restatement of the rules does.
+//   - FuzzDisplay: what is shown on a screen is never obeyed by it.
 //
 // The tests are in this package itself, not in fuzz_test: an external test
 // package would not see the coverage of parser code that the compiler put
