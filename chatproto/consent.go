@@ -31,9 +31,10 @@ const (
 	ConsentGone                        // either one's session ends
 	ConsentMove                        // the owner sends a new LSTN
 	ConsentReplace                     // either one's session is replaced by another
+	ConsentRekey                       // either one registers another key
 )
 
-var consentEvents = [...]string{"ADDR", "CNST", "RVKE", "block", "expire", "logout", "LSTN", "replaced"}
+var consentEvents = [...]string{"ADDR", "CNST", "RVKE", "block", "expire", "logout", "LSTN", "replaced", "key"}
 
 func (e ConsentEvent) String() string { return consentEvents[e] }
 
@@ -64,6 +65,7 @@ var consentRules = []ConsentRule{
 	{ConsentNone, ConsentGone, ConsentNone, 0, 0, ""},
 	{ConsentNone, ConsentMove, ConsentNone, 0, 0, ""},
 	{ConsentNone, ConsentReplace, ConsentNone, 0, 0, ""},
+	{ConsentNone, ConsentRekey, ConsentNone, 0, 0, ""},
 
 	{ConsentRequested, ConsentAsk, ConsentRequested, ReplyAsked, RQST, ""},
 	{ConsentRequested, ConsentGrant, ConsentGranted, ReplyOK, GETA, ""},
@@ -73,6 +75,7 @@ var consentRules = []ConsentRule{
 	{ConsentRequested, ConsentGone, ConsentNone, 0, 0, ""},
 	{ConsentRequested, ConsentMove, ConsentRequested, 0, 0, ""},
 	{ConsentRequested, ConsentReplace, ConsentNone, 0, 0, ""},
+	{ConsentRequested, ConsentRekey, ConsentNone, 0, 0, ""},
 
 	{ConsentGranted, ConsentAsk, ConsentGranted, ReplyAsked, GETA, ""},
 	{ConsentGranted, ConsentGrant, ConsentGranted, ReplyOK, GETA, ""},
@@ -82,6 +85,7 @@ var consentRules = []ConsentRule{
 	{ConsentGranted, ConsentGone, ConsentNone, 0, RVKD, "gone"},
 	{ConsentGranted, ConsentMove, ConsentNone, 0, RVKD, "gone"},
 	{ConsentGranted, ConsentReplace, ConsentNone, 0, RVKD, "gone"},
+	{ConsentGranted, ConsentRekey, ConsentNone, 0, RVKD, "gone"},
 }
 
 // Step returns the row for an event in this state.

@@ -12,7 +12,7 @@ func TestConsentTable(t *testing.T) {
 	rules := ConsentRules()
 	i := 0
 	for s := ConsentNone; s <= ConsentGranted; s++ {
-		for e := ConsentAsk; e <= ConsentReplace; e++ {
+		for e := ConsentAsk; e <= ConsentRekey; e++ {
 			if rules[i].State != s || rules[i].Event != e || s.Step(e) != rules[i] {
 				t.Errorf("row %d is of %v in %v, want %v in %v", i, rules[i].Event, rules[i].State, e, s)
 			}

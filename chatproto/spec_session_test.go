@@ -298,7 +298,7 @@ func (p *player) event(e *ends, f *chatproto.Frame) {
 func (p *player) line(e *ends, f *chatproto.Frame, from string) {
 	answers := map[chatproto.Code][]chatproto.Code{
 		chatproto.PEER: {chatproto.ReplyGreeting, chatproto.ReplyBadField, chatproto.ReplyNoVersion, chatproto.ReplyBlocked},
-		chatproto.MESG: {chatproto.ReplyAccepted, chatproto.ReplyInternal, chatproto.ReplyTooLong, chatproto.ReplyBadField},
+		chatproto.MESG: {chatproto.ReplyAccepted, chatproto.ReplyInternal, chatproto.ReplyRefusedEarlier, chatproto.ReplyTooLong, chatproto.ReplyBadField, chatproto.ReplyBlocked},
 		chatproto.QUIT: {chatproto.ReplyBye},
 	}
 	if from == "C:" {

@@ -288,7 +288,7 @@ func TestSpecConsent(t *testing.T) {
 	b.WriteString("# What each event does in each state of a consent. A 0 is silence.\n")
 	for s := chatproto.ConsentNone; s <= chatproto.ConsentGranted; s++ {
 		b.WriteByte('\n')
-		for e := chatproto.ConsentAsk; e <= chatproto.ConsentReplace; e++ {
+		for e := chatproto.ConsentAsk; e <= chatproto.ConsentRekey; e++ {
 			r := s.Step(e)
 			if r.State != s || r.Event != e {
 				t.Fatalf("%v in %v steps by the row of %v in %v", e, s, r.Event, r.State)

@@ -37,7 +37,7 @@ func consent(s chatproto.ConsentState, e chatproto.ConsentEvent) (next chatproto
 		end("blocked")
 	case chatproto.ConsentExpire:
 		end("expired")
-	case chatproto.ConsentGone, chatproto.ConsentReplace:
+	case chatproto.ConsentGone, chatproto.ConsentReplace, chatproto.ConsentRekey:
 		end("gone")
 	case chatproto.ConsentMove:
 		if granted { // an address that is known no more; a request stays
@@ -54,7 +54,7 @@ func FuzzConsent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, events []byte) {
 		var state chatproto.ConsentState
 		for _, b := range events {
-			e := chatproto.ConsentEvent(b % byte(chatproto.ConsentReplace+1))
+			e := chatproto.ConsentEvent(b % byte(chatproto.ConsentRekey+1))
 			r := state.Step(e)
 			next, reply, notify, why := consent(state, e)
 			want := chatproto.ConsentRule{State: state, Event: e, Next: next, Reply: reply, Notify: notify, Why: why}
