@@ -1,6 +1,7 @@
 package chatserver
 
 import (
+	"container/list"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -20,28 +21,35 @@ import (
 type conn struct {
 	srv    *Server
 	nc     net.Conn
-	tls    *tls.ConnectionState // nil without TLS; settled before anything is read
+	tls    *tls.Conn // nc, if it is one; settled under mu before a line is read
 	opened time.Time
 
 	// Of the serving goroutine. user, sess, acks and beat are settled by the
 	// login, under mu, before anybody else knows the connection.
-	reader *chatproto.Reader
-	in     chatproto.Frame
-	now    time.Time // when the read that is dealt with came
-	verb   chatproto.Code
-	tag    uint64 // the request's number, 0 if it has none
-	by     sweep
-	auth   authState
-	user   *user
-	sess   *session
-	acks   bool // the client acknowledges deliveries
-	quiet  bool // it wants no presence
-	beat   time.Duration
-	ended  bool   // the client says nothing more
-	why    string // the connection ended, for OnDisconnect
+	isLocal bool    // what local says
+	told    bool    // of, by OnConnect: OnDisconnect follows
+	ahead   bool    // first was read, and is still to be given to the reader
+	first   [1]byte // what was looked at to tell TLS from text
+	failed  int     // logins, for a wrong password or proof
+	reader  *chatproto.Reader
+	in      chatproto.Frame
+	now     time.Time // when the read that is dealt with came
+	verb    chatproto.Code
+	tag     uint64 // the request's number, 0 if it has none
+	by      sweep
+	auth    authState
+	user    *user
+	sess    *session
+	acks    bool // the client acknowledges deliveries
+	quiet   bool // it wants no presence
+	beat    time.Duration
+	ended   bool   // the client says nothing more
+	why     string // the connection ended, for OnDisconnect
 
 	taken   int // deliveries acknowledged; of the writer's goroutine if the client does not acknowledge
 	toucher atomic.Pointer[sweep]
+
+	place *list.Element // among the strangers, nil if it is none; guarded by strangers.mu
 
 	mu        sync.Mutex
 	answered  sync.Cond // on mu: something was answered, written, or ended
@@ -52,19 +60,27 @@ type conn struct {
 	counted   int // deliveries put into out so far
 	presence  map[string]bool
 	writing   bool
-	shut      bool // the sending side is shut
-	muted     bool // it is sent answers only
+	shut      bool  // the sending side is shut
+	muted     bool  // it is sent answers only
+	mum       bool  // it is sent nothing: the client expects TLS, which is not there yet
+	fault     error // the server was about to break the protocol; for the log
 	dead      string
 	bye       *farewell
 	lastWrite time.Time
 	live      *time.Timer
 }
 
-// A farewell is how the server wants to end a connection.
-type farewell struct{ why, text string }
+// A farewell is how the server wants to end a connection: with a last frame,
+// and why for OnDisconnect.
+type farewell struct {
+	code      chatproto.Code
+	why, text string
+	fields    []field
+}
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, nc: nc, opened: time.Now(), version: chatproto.V1, machine: chatproto.V1.Machine(), reader: chatproto.NewReader(nc)}
+	c := &conn{srv: s, nc: nc, opened: time.Now(), version: chatproto.V1, machine: chatproto.V1.Machine()}
+	c.reader = chatproto.NewReader((*input)(c))
 	c.answered.L = &c.mu
 	return c
 }
@@ -89,18 +105,14 @@ func (c *conn) info() ConnInfo {
 // serve runs the connection to its end. A panic, of a hook or of the server
 // itself, ends the program: what held a lock then must not be waited for.
 func (c *conn) serve() {
-	c.read()
+	if c.open() {
+		c.read()
+	}
 	c.finish()
 }
 
 // read reads and applies requests until the connection is to end.
 func (c *conn) read() {
-	if hook := c.srv.Hooks.OnConnect; hook != nil {
-		hook(c.srv.ctx, c.info())
-	}
-	if !c.admitted() {
-		return
-	}
 	for {
 		more := c.reader.Buffered()
 		if !more {
@@ -126,18 +138,6 @@ func (c *conn) read() {
 	}
 }
 
-// admitted refuses cleartext from other machines.
-func (c *conn) admitted() bool {
-	if c.srv.AllowCleartext || c.local() {
-		return true
-	}
-	c.mu.Lock()
-	c.event(chatproto.ReplyUnavailable, nil, "This server takes cleartext connections from its own machine only")
-	c.mu.Unlock()
-	c.why = "cleartext"
-	return false
-}
-
 // mayRead waits until there is room for what a request causes, sets the
 // deadline of the next read unless a line is at hand, and reports whether to
 // read on.
@@ -156,6 +156,9 @@ func (c *conn) mayRead(buffered bool) bool {
 		return false
 	}
 	if !buffered {
+		if !c.writing {
+			c.keepWritable()
+		}
 		c.nc.SetReadDeadline(c.deadline())
 	}
 	return true
@@ -164,7 +167,7 @@ func (c *conn) mayRead(buffered bool) bool {
 // crowded reports whether the client must read or wait before more is read of
 // it. The caller holds mu.
 func (c *conn) crowded() bool {
-	limit := outboundLimit
+	limit := c.srv.Limits.OutboundBytes
 	if c.user == nil {
 		limit = strangerLimit
 	}
@@ -206,6 +209,9 @@ func (c *conn) readFailed(err error) {
 	case err == io.EOF, err == io.ErrUnexpectedEOF:
 		c.why = "end of input"
 		c.ended = true
+	case err == errTruncated: // what came before was the client's, and is answered
+		c.why = err.Error()
+		c.ended = true
 	case errors.Is(err, chatproto.ErrNoEndOfLine):
 		c.goodbye("protocol", "No end of line within 64 KiB")
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -223,10 +229,20 @@ func (c *conn) readFailed(err error) {
 
 // goodbye has the connection end with GBYE, once what was read is answered.
 func (c *conn) goodbye(why, text string) {
+	c.leave(&farewell{code: chatproto.GBYE, why: why, text: text, fields: []field{{"why", why}}})
+}
+
+// leave has the connection end as f says, once what was read is answered; at
+// once while there is no TLS to say it in.
+func (c *conn) leave(f *farewell) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.bye == nil && c.dead == "" {
-		c.bye = &farewell{why, text}
+	switch {
+	case c.bye != nil || c.dead != "":
+	case c.mum:
+		c.abort(f.why)
+	default:
+		c.bye = f
 		c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
 		c.answered.Broadcast()
 	}
@@ -244,7 +260,7 @@ func (c *conn) abort(why string) {
 	if c.dead == "" {
 		c.dead = why
 		c.out = nil
-		c.nc.SetDeadline(time.Unix(1, 0)) // wakes reader and writer; finish closes
+		c.transport().Close() // wakes reader and writer
 		c.answered.Broadcast()
 	}
 }
@@ -277,7 +293,7 @@ func (c *conn) finish() {
 	c.mu.Lock()
 	if c.bye != nil && c.dead == "" && c.machine.Phase() < chatproto.Closing {
 		c.why = c.bye.why
-		c.event(chatproto.GBYE, []field{{"why", c.bye.why}}, c.bye.text)
+		c.event(c.bye.code, c.bye.fields, c.bye.text)
 	}
 	c.mu.Unlock()
 	c.flush()
@@ -298,20 +314,37 @@ func (c *conn) finish() {
 	c.machine.EOF()
 	c.mu.Unlock()
 	if drain {
-		c.nc.SetReadDeadline(time.Now().Add(time.Second))
-		io.CopyN(io.Discard, c.nc, int64(c.version.Limits.LineSkip))
+		c.drain()
 	}
 	c.nc.Close()
+	s := c.srv
+	s.strangers.leave(c)
 	if c.sess != nil {
 		c.user.box.detach(c) // what was written to a client that does not acknowledge is out of it by now
-		c.srv.detach(c)
+		s.detach(c)
 	}
-	s := c.srv
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
+	if c.fault != nil {
+		c.log().Error("the server was about to break the protocol", "err", c.fault)
+	}
 	s.log.Debug("connection ended", "remote", addrText(c.nc.RemoteAddr()), "why", c.why)
-	if hook := s.Hooks.OnDisconnect; hook != nil {
+	if hook := s.Hooks.OnDisconnect; hook != nil && c.told {
 		hook(s.ctx, c.info(), c.why)
 	}
+}
+
+// drain reads a little longer, so that the client sees the end and not a
+// reset. Of strangers only so many are given the time.
+func (c *conn) drain() {
+	if x := &c.srv.strangers; c.sess == nil && !c.isLocal {
+		if !x.mayDrain() {
+			return
+		}
+		defer x.drained()
+	}
+	nc := c.transport()
+	nc.SetReadDeadline(time.Now().Add(time.Second))
+	io.CopyN(io.Discard, nc, int64(c.version.Limits.LineSkip))
 }

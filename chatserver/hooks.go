@@ -22,10 +22,12 @@ import (
 // connection, and no lock is held meanwhile. The context ends with the
 // server. A panic in a hook is not caught.
 type Hooks struct {
-	// OnConnect tells of a new connection, before anything is read from it.
+	// OnConnect tells of a new connection, before a line is read from it, and
+	// before TLS. It is not told of one that Server.Limits sends away at
+	// once.
 	OnConnect func(ctx context.Context, c ConnInfo)
 	// OnDisconnect tells that a connection ended, and why. It is the last
-	// hook of a connection.
+	// hook of a connection, and told of each that OnConnect was told of.
 	OnDisconnect func(ctx context.Context, c ConnInfo, why string)
 
 	// AuthorizeLogin is asked after the password was found right.

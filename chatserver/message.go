@@ -242,18 +242,24 @@ func (o *origin) decide(n uint64, accepted bool) {
 
 // decideRefused refuses a SEND or CAST for good: its number is decided.
 func (c *conn) decideRefused(f *chatproto.Frame, refused *chatproto.Error, user string) {
+	if c.decideAgainst() {
+		c.refuse(refused, user)
+	}
+}
+
+// decideAgainst decides the number of a message that is refused, and reports
+// whether it is still to be answered.
+func (c *conn) decideAgainst() bool {
 	o := c.sess.origin
 	if !c.lockOrigin(o) {
-		return
+		return false
 	}
 	n, again := c.decided(o, c.tag)
 	if !again {
 		o.decide(n, false)
 	}
 	o.mu.Unlock()
-	if !again {
-		c.refuse(refused, user)
-	}
+	return !again
 }
 
 // noRoom is the code that refuses a message while the store fails.

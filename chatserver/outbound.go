@@ -1,20 +1,18 @@
 package chatserver
 
 import (
-	"net"
 	"sync"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
 )
 
-// What may wait in a connection's outbound buffer. Messages beyond it wait in
-// their mailbox, presence is coalesced, and a client that does not read its
-// answers is not read from.
+// What may wait in a connection's outbound buffer, beside
+// Limits.OutboundBytes. Messages beyond it wait in their mailbox, presence is
+// coalesced, and a client that does not read its answers is not read from.
 const (
-	outboundLimit  = 64 << 10
-	strangerLimit  = 2 << 10           // of a connection that is not logged in
-	eventsLimit    = 4 * outboundLimit // with which a client that reads no events is cut off
+	strangerLimit  = 2 << 10 // of a connection that is not logged in
+	eventsFactor   = 4       // times OutboundBytes of events, with which a client that reads none is cut off
 	presenceQueued = 4 << 10
 )
 
@@ -66,7 +64,7 @@ func (w *sweep) flush() {
 // will flush it.
 func (c *conn) push(frame []byte, by *sweep) bool {
 	c.mu.Lock()
-	if c.muted || len(c.out) >= outboundLimit || c.machine.Event(verbOf(frame)) != nil {
+	if c.muted || len(c.out) >= c.srv.Limits.OutboundBytes || c.machine.Event(verbOf(frame)) != nil {
 		c.mu.Unlock()
 		return false
 	}
@@ -88,7 +86,7 @@ func verbOf(frame []byte) chatproto.Code {
 func (c *conn) notify(code chatproto.Code, text string, fields ...field) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.out) >= eventsLimit {
+	if len(c.out) >= eventsFactor*c.srv.Limits.OutboundBytes {
 		c.abort("reads too slowly")
 	}
 	return !c.muted && c.dead == "" && c.event(code, fields, text)
@@ -147,9 +145,12 @@ func (c *conn) write() {
 	}
 	if c.dead == "" && c.ending() {
 		c.shut = true
-		closeWrite(c.nc)
+		c.mu.Unlock()
+		c.closeWrite()
+		c.mu.Lock()
 	}
 	c.writing = false
+	c.keepWritable()
 	c.answered.Broadcast()
 	c.mu.Unlock()
 }
@@ -170,12 +171,5 @@ func (c *conn) wrote(u *user, counted int, by *sweep) {
 	defer b.mu.Unlock()
 	if b.conn == c {
 		b.pump(nil)
-	}
-}
-
-// closeWrite shuts the sending side, where the connection can.
-func closeWrite(nc net.Conn) {
-	if half, ok := nc.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite()
 	}
 }

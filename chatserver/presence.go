@@ -69,7 +69,7 @@ func (c *conn) present(user string, on bool) {
 // holds mu.
 func (c *conn) sendPresence() {
 	for user, on := range c.presence {
-		if len(c.out) >= outboundLimit {
+		if len(c.out) >= c.srv.Limits.OutboundBytes {
 			return
 		}
 		c.sendPres(user, on)

@@ -154,8 +154,7 @@ func (c *conn) frame(code chatproto.Code, lo, hi uint64, fields func(*chatproto.
 		return
 	}
 	if err := c.machine.Reply(code, lo, hi); err != nil {
-		c.log().Error("the server was about to break the protocol", "err", err)
-		c.abort("protocol")
+		c.broken(err)
 		return
 	}
 	l := chatproto.Begin(c.buffer(), code)
@@ -184,9 +183,17 @@ func (c *conn) event(code chatproto.Code, fields []field, text string) bool {
 func (c *conn) end(b []byte, err error) {
 	c.out = b
 	if err != nil {
-		c.log().Error("a frame could not be encoded", "err", err)
-		c.abort("protocol")
+		c.broken(err)
 	}
+}
+
+// broken ends the connection because the server was about to break the
+// protocol. finish logs it, without a lock. The caller holds mu.
+func (c *conn) broken(err error) {
+	if c.fault == nil {
+		c.fault = err
+	}
+	c.abort("protocol")
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

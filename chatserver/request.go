@@ -30,7 +30,7 @@ func (c *conn) request(f *chatproto.Frame) {
 	case c.sess != nil && (c.sess.origin.conn.Load() != c || c.sess.over()):
 		c.die("fenced")
 		return
-	default:
+	case c.version.Unanswered(c.verb) || c.verb == chatproto.QUIT || c.inRate():
 		c.apply(f)
 	}
 	if c.tag == 0 && (refused != nil || !c.version.Unanswered(c.verb)) {

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/parleyproto/parley/chatproto"
 	"github.com/parleyproto/parley/chatserver/store"
 )
@@ -49,6 +51,8 @@ type session struct {
 	linger *time.Timer // ends it, while it lingers
 	ended  bool
 	events []event // for the connection to come, while it lingers
+
+	requests *rate.Limiter // nil until the first, and without Limits.RequestRate
 }
 
 // maxLingering bounds the events kept for a lingering session.

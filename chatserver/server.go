@@ -3,6 +3,7 @@ package chatserver
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -71,6 +72,14 @@ type Server struct {
 	// they are blocked (SPEC section 9.5).
 	HideBlocks bool
 
+	// TLSConfig has the certificate of the server, such as the GetCertificate
+	// of [CertificateFiles] or what [SelfSigned] returns. Clients that begin
+	// with TLS are then served on the same port as those that do not. The
+	// server uses a copy: TLS 1.3 and the protocol's ALPN are not for the
+	// configuration to change, and session tickets are off. nil: without
+	// TLS, and a client that begins with it is disconnected.
+	TLSConfig *tls.Config
+
 	// AllowCleartext serves connections from other machines in cleartext:
 	// everybody on the path can then read messages and passwords. By default
 	// only loopback and connections without an IP address (a pipe, a Unix
@@ -88,6 +97,9 @@ type Server struct {
 	// is 1,000.
 	AnnounceLimit int
 
+	// Limits bound what strangers and clients can make the server spend.
+	Limits Limits
+
 	setUp    sync.Once
 	setUpErr error
 	log      *slog.Logger
@@ -96,6 +108,11 @@ type Server struct {
 	roster   roster
 	consents consents
 	lockouts lockouts
+
+	tls       *tls.Config // made of TLSConfig; nil without
+	strangers strangers
+	failures  rates // logins that failed, by source
+
 	seq      atomic.Uint64
 	counters counters
 
@@ -131,6 +148,9 @@ func (s *Server) defaults() {
 	num(&s.MailboxMessages, 10_000)
 	num(&s.MailboxBytes, 16<<20)
 	num(&s.AnnounceLimit, 1000)
+	s.Limits.defaults()
+	s.strangers.arrivals.set(s.Limits.ConnectRate, int(connectBurst*s.Limits.ConnectRate))
+	s.failures.set(s.Limits.FailureRate/60, int(s.Limits.FailureRate))
 	if s.Store == nil {
 		s.Store = memstore.New()
 	}
@@ -147,6 +167,9 @@ func (s *Server) start() error {
 			return
 		}
 		s.defaults()
+		if s.tls, s.setUpErr = prepareTLS(s.TLSConfig); s.setUpErr != nil {
+			return
+		}
 		var id [4]byte
 		rand.Read(id[:])
 		s.boot = hex.EncodeToString(id[:])

@@ -162,6 +162,7 @@ func (c *conn) attach(sess *session, known, isNew bool) {
 	c.mu.Lock()
 	c.user, c.sess = u, sess
 	c.mu.Unlock()
+	c.known()
 	if isNew {
 		c.srv.roster.enter(sess)
 	}

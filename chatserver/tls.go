@@ -1,7 +1,12 @@
 package chatserver
 
 import (
+	"crypto/tls"
+	"errors"
 	"net"
+	"time"
+
+	"github.com/parleyproto/parley/chatproto/handshake"
 )
 
 // bindingLabel and bindingSize make the channel binding "tls-exporter" of
@@ -18,7 +23,8 @@ func (c *conn) binding() []byte {
 	if c.tls == nil {
 		return nil
 	}
-	b, err := c.tls.ExportKeyingMaterial(bindingLabel, nil, bindingSize)
+	state := c.tls.ConnectionState()
+	b, err := state.ExportKeyingMaterial(bindingLabel, nil, bindingSize)
 	if err != nil {
 		c.log().Error("TLS gave no channel binding", "err", err)
 		return nil
@@ -41,4 +47,151 @@ func addrText(a net.Addr) string {
 		return "none"
 	}
 	return a.String()
+}
+
+// prepareTLS returns the application's configuration with what SPEC section
+// 9.1 does not leave to it.
+func prepareTLS(given *tls.Config) (*tls.Config, error) {
+	if given == nil {
+		return nil, nil
+	}
+	if len(given.Certificates) == 0 && given.GetCertificate == nil && given.GetConfigForClient == nil {
+		return nil, errors.New("chatserver: Server.TLSConfig has no certificate")
+	}
+	cfg := strictTLS(given)
+	if choose := given.GetConfigForClient; choose != nil {
+		cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			chosen, err := choose(hello)
+			if chosen != nil {
+				chosen = strictTLS(chosen)
+			}
+			return chosen, err
+		}
+	}
+	return cfg, nil
+}
+
+// strictTLS returns a copy of cfg: TLS 1.3 alone, this protocol alone, and no
+// session tickets, which would keep what a connection's secrets hang on
+// beyond its end.
+func strictTLS(cfg *tls.Config) *tls.Config {
+	cfg = cfg.Clone()
+	cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS13, 0
+	cfg.NextProtos = []string{handshake.ALPN}
+	cfg.SessionTicketsDisabled = true
+	return cfg
+}
+
+// handshakeOctets is what a client may send in a handshake: a ClientHello or
+// two with room to spare. crypto/tls would keep several times as much.
+const handshakeOctets = 16 << 10
+
+var errLongHandshake = errors.New("a handshake of more than 16 KiB")
+
+// startTLS speaks TLS with a client whose first octet was read, and reports
+// whether it could. From here on nothing is said outside of TLS, so nothing
+// at all if it fails.
+func (c *conn) startTLS() bool {
+	below := &belowTLS{Conn: c.nc, left: handshakeOctets, ahead: true}
+	c.ahead = false
+	t := tls.Server(below, c.srv.tls)
+	if !c.beginHandshake() {
+		return false
+	}
+	if c.srv.tls == nil {
+		c.giveUpTLS("the client speaks TLS, and Server.TLSConfig is not set")
+		return false
+	}
+	if err := t.Handshake(); err != nil {
+		c.giveUpTLS("TLS handshake: " + err.Error())
+		return false
+	}
+	below.left = -1
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nc, c.tls, c.mum = t, t, false
+	c.keepWritable()
+	return true
+}
+
+// beginHandshake has nothing said any more that is not TLS, and sets the
+// handshake's deadline. It reports false if the connection is to end.
+func (c *conn) beginHandshake() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mum = true
+	if c.bye != nil {
+		c.abort(c.bye.why)
+	}
+	until := time.Now().Add(c.srv.Limits.HandshakeTimeout)
+	if login := c.deadline(); login.Before(until) {
+		until = login
+	}
+	c.nc.SetDeadline(until)
+	return c.dead == ""
+}
+
+// giveUpTLS ends a connection that has no TLS to say it in: the client sees
+// the end, behind what crypto/tls has told it.
+func (c *conn) giveUpTLS(why string) {
+	c.why = why
+	closeWrite(c.nc)
+}
+
+// keepWritable lets TLS answer a client that wants new keys, which it does
+// while the server reads: behind a deadline that has passed, it would break.
+// The caller holds mu, and nobody writes.
+func (c *conn) keepWritable() {
+	if c.tls != nil {
+		c.nc.SetWriteDeadline(time.Now().Add(c.srv.IdleTimeout + c.srv.Timeout + c.srv.LoginTimeout))
+	}
+}
+
+// transport is the connection without TLS.
+func (c *conn) transport() net.Conn {
+	if c.tls == nil {
+		return c.nc
+	}
+	return c.tls.NetConn().(*belowTLS).Conn
+}
+
+// A belowTLS is what TLS reads and writes.
+type belowTLS struct {
+	net.Conn
+	ahead bool // the octet that starts TLS was read, and is given again
+	left  int  // octets that may still be read; below 0: as many as there are
+}
+
+// Read implements [io.Reader].
+func (b *belowTLS) Read(p []byte) (int, error) {
+	if b.ahead && len(p) > 0 {
+		b.ahead = false
+		p[0] = startsTLS
+		return 1, nil
+	}
+	if b.left < 0 {
+		return b.Conn.Read(p)
+	}
+	if b.left == 0 {
+		return 0, errLongHandshake
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// closeWrite shuts the sending side, where the connection can: that of TLS,
+// and that of the connection below.
+func (c *conn) closeWrite() {
+	if c.tls != nil {
+		c.tls.CloseWrite()
+	}
+	closeWrite(c.transport())
+}
+
+// closeWrite shuts the sending side, where the connection can.
+func closeWrite(nc net.Conn) {
+	if half, ok := nc.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
 }

@@ -1,0 +1,96 @@
+package chatserver
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/parleyproto/parley/chatproto"
+)
+
+// startsTLS is the first octet of a connection that speaks TLS: the type of
+// a record of the handshake. No line of the protocol starts with it.
+const startsTLS = 0x16
+
+// open does what comes before the first line: the limits of new connections,
+// and TLS if the client begins with it. It reports whether there are lines to
+// be read.
+func (c *conn) open() bool {
+	s := c.srv
+	c.isLocal = c.local()
+	c.reader.Short(true)
+	refused, oldest := s.strangers.enter(c, &s.Limits)
+	if oldest != nil {
+		oldest.leave(turnedAway("Too many connections that are not logged in. Please try again later", 0))
+	}
+	if refused != nil {
+		c.leave(refused)
+		return false
+	}
+	c.told = true
+	if hook := s.Hooks.OnConnect; hook != nil {
+		hook(s.ctx, c.info())
+	}
+	cleartext := s.AllowCleartext || c.isLocal
+	if s.TLSConfig == nil && !cleartext {
+		c.leave(cleartextRefused)
+		return false
+	}
+	switch first, ok := c.lookAhead(); {
+	case !ok:
+		return false
+	case first == startsTLS:
+		return c.startTLS()
+	case !cleartext:
+		c.leave(cleartextRefused)
+		return false
+	}
+	return true
+}
+
+var cleartextRefused = &farewell{code: chatproto.ReplyUnavailable, why: "cleartext",
+	text: "This server takes cleartext connections from its own machine only"}
+
+// turnedAway is how a connection ends that is one too many. It may come back
+// after retry; 0 is not known when.
+func turnedAway(text string, retry time.Duration) *farewell {
+	f := &farewell{code: chatproto.ReplyUnavailable, why: "too many connections", text: text}
+	if retry > 0 {
+		f.fields = []field{{"retry", retryMillis(retry)}}
+	}
+	return f
+}
+
+// lookAhead reads the first octet, which the reader is given again.
+func (c *conn) lookAhead() (first byte, ok bool) {
+	if !c.mayRead(false) {
+		return 0, false
+	}
+	if _, err := io.ReadFull(c.nc, c.first[:]); err != nil {
+		c.readFailed(err)
+		return 0, false
+	}
+	c.ahead = true
+	return c.first[0], true
+}
+
+// An input is what a connection's reader reads: the octet that was looked at,
+// then the connection.
+type input conn
+
+// errTruncated says that TLS was cut off: the client's end of input has to be
+// said in it. Somebody else may have ended the connection.
+var errTruncated = errors.New("the TLS connection was cut off")
+
+// Read implements [io.Reader].
+func (in *input) Read(p []byte) (int, error) {
+	if in.ahead {
+		in.ahead = false
+		return copy(p, in.first[:]), nil
+	}
+	n, err := in.nc.Read(p)
+	if in.tls != nil && err == io.ErrUnexpectedEOF {
+		err = errTruncated
+	}
+	return n, err
+}
