@@ -31,46 +31,6 @@ type consent struct {
 	timer   *time.Timer
 }
 
-// A listener is where a user takes private chats.
-type listener struct {
-	addr string
-	port uint64
-}
-
-// listen answers LSTN. A new port ends the consents that gave the old one
-// away.
-func (c *conn) listen(f *chatproto.Frame) {
-	port, ok := f.Uint("port")
-	if !ok || port < 1024 || port > 65535 {
-		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "LSTN takes port=PORT, from 1024 to 65535"}, "")
-		return
-	}
-	ip := addrOf(c.nc.RemoteAddr())
-	if !ip.IsValid() {
-		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "This connection has no address that others could be given"}, "")
-		return
-	}
-	l := listener{ip.String(), port}
-	cs := &c.srv.consents
-	cs.mu.Lock()
-	if cs.listens == nil {
-		cs.listens = make(map[*user]listener)
-	}
-	old, had := cs.listens[c.user]
-	cs.listens[c.user] = l
-	var granted []pair
-	for p := range cs.pairs {
-		if p.owner == c.user && had && old != l {
-			granted = append(granted, p)
-		}
-	}
-	cs.mu.Unlock()
-	for _, p := range granted {
-		c.srv.consentEvent(chatproto.ConsentMove, p.asker, p.owner, &c.by)
-	}
-	c.reply(chatproto.ReplyOK, "")
-}
-
 // askAddress answers ADDR: what happens next, events tell.
 func (c *conn) askAddress(f *chatproto.Frame) {
 	name, ok := c.userField(f)
@@ -85,29 +45,27 @@ func (c *conn) askAddress(f *chatproto.Frame) {
 	if owner == nil {
 		return
 	}
+	cs, p := &c.srv.consents, pair{c.user, owner}
+	hooks := func() {}
+	cs.mu.Lock() // a block, or a logout, comes before all this or after it
 	switch {
 	case owner.blocks(c.user.name) && !c.srv.HideBlocks:
-		c.refuse(chatproto.ErrBlocked, owner.name)
-	case owner.blocks(c.user.name):
-		c.refuse(chatproto.ErrNotOnline, owner.name)
-	case c.srv.roster.session(owner.name) == nil:
-		c.refuse(chatproto.ErrNotOnline, owner.name)
-	case !c.srv.consents.mayAsk(pair{c.user, owner}):
-		c.refuse(chatproto.ErrSlowDown, owner.name)
+		c.refuse(chatproto.ErrBlocked, name)
+	case owner.blocks(c.user.name), c.srv.roster.session(name) == nil:
+		c.refuse(chatproto.ErrNotOnline, name)
+	case cs.pairs[p] == nil && cs.asked[c.user] >= maxConsents:
+		c.refuse(chatproto.ErrSlowDown, name)
 	default:
-		c.reply(chatproto.ReplyAsked, owner.name)
-		c.srv.consentEvent(chatproto.ConsentAsk, c.user, owner, &c.by)
+		c.reply(chatproto.ReplyAsked, name)
+		hooks = c.srv.stepLocked(chatproto.ConsentAsk, p)
 	}
+	cs.mu.Unlock()
+	c.by.flush()
+	hooks()
 }
 
-// mayAsk reports whether a user may have one more pair under way.
-func (cs *consents) mayAsk(p pair) bool {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	return cs.pairs[p] != nil || cs.asked[p.asker] < maxConsents
-}
-
-// consent answers CNST.
+// consent answers CNST. The answer is put out before anything else can happen
+// to the consent, so that its owner hears of that in the right order.
 func (c *conn) consent(f *chatproto.Frame) {
 	name, ok := c.userField(f)
 	if !ok {
@@ -118,25 +76,36 @@ func (c *conn) consent(f *chatproto.Frame) {
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
 		return
 	}
-	cs := &c.srv.consents
-	state := chatproto.ConsentNone
+	c.waitAnswered() // then the answer waits for no other
+	cs, p := &c.srv.consents, pair{asker, c.user}
+	hooks := func() {}
 	cs.mu.Lock()
-	if p := cs.pairs[pair{asker, c.user}]; p != nil {
-		state = p.state
+	e := cs.pairs[p]
+	state, ttl := chatproto.ConsentNone, chatproto.ConsentGrantTTL
+	if e != nil {
+		state = e.state
 	}
-	_, listens := cs.listens[c.user]
-	cs.mu.Unlock()
+	if state == chatproto.ConsentGranted {
+		ttl = time.Until(e.expires)
+	}
 	switch rule := state.Step(chatproto.ConsentGrant); {
 	case asker == nil || rule.Reply != chatproto.ReplyOK:
 		c.refuse(chatproto.ErrNotAsked, name)
-	case asker.blocks(c.user.name) && !c.srv.HideBlocks:
+	case rule.State != rule.Next && asker.blocks(c.user.name) && !c.srv.HideBlocks:
 		c.refuse(chatproto.ErrBlocked, name)
-	case !listens:
+	case cs.listens[c.user].port == 0:
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "You do not listen for private chats"}, name)
 	default:
-		c.reply(rule.Reply, name)
-		c.srv.consentEvent(chatproto.ConsentGrant, asker, c.user, &c.by)
+		fields := []field{{"ttl", millis(ttl)}}
+		if key := cs.listens[asker].key; key != "" {
+			fields = append([]field{{"key", key}}, fields...)
+		}
+		c.reply(rule.Reply, name, fields...)
+		hooks = c.srv.stepLocked(chatproto.ConsentGrant, p)
 	}
+	cs.mu.Unlock()
+	c.by.flush()
+	hooks()
 }
 
 // revoke answers RVKE.
@@ -194,8 +163,14 @@ func (s *Server) consentEvent(ev chatproto.ConsentEvent, asker, owner *user, by 
 // consentStep is consentEvent but for the application, which is told by what
 // it returns, when no lock is held.
 func (s *Server) consentStep(ev chatproto.ConsentEvent, asker, owner *user) (hooks func()) {
-	cs, p := &s.consents, pair{asker, owner}
-	cs.mu.Lock()
+	s.consents.mu.Lock()
+	defer s.consents.mu.Unlock()
+	return s.stepLocked(ev, pair{asker, owner})
+}
+
+// stepLocked is consentStep for a caller that holds consents.mu.
+func (s *Server) stepLocked(ev chatproto.ConsentEvent, p pair) (hooks func()) {
+	cs := &s.consents
 	e := cs.pairs[p]
 	state := chatproto.ConsentNone
 	if e != nil {
@@ -223,13 +198,11 @@ func (s *Server) consentStep(ev chatproto.ConsentEvent, asker, owner *user) (hoo
 	if e != nil {
 		ttl = e.expires.Sub(now)
 	}
-	l := cs.listens[owner]
 	if notify != 0 {
 		// With mu held, so that the two sides hear of changes in the order
 		// in which they were decided.
-		s.tellConsent(rule, notify, p, l, ttl)
+		s.tellConsent(rule, notify, p, ttl)
 	}
-	cs.mu.Unlock()
 	return func() { s.consentHooks(notify, rule, p) }
 }
 
@@ -285,19 +258,90 @@ func (cs *consents) stop() {
 	}
 }
 
-// tellConsent sends the event of a rule to whom it concerns.
-func (s *Server) tellConsent(rule chatproto.ConsentRule, notify chatproto.Code, p pair, l listener, ttl time.Duration) {
+// tellConsent sends the event of a rule to whom it concerns. The caller holds
+// mu.
+func (s *Server) tellConsent(rule chatproto.ConsentRule, notify chatproto.Code, p pair, ttl time.Duration) {
 	asker, owner := p.asker.name, p.owner.name
+	withKey := func(fields []field, u *user) []field {
+		if key := s.consents.listens[u].key; key != "" {
+			fields = append(fields, field{"key", key})
+		}
+		return fields
+	}
 	switch notify {
 	case chatproto.RQST:
-		s.tell(owner, notify, chatproto.Fill(chatproto.V1.Sentence(0, notify), "user", asker), field{"user", asker})
+		s.tell(owner, notify, chatproto.Fill(chatproto.V1.Sentence(0, notify), "user", asker), withKey([]field{{"user", asker}}, p.asker)...)
 	case chatproto.GETA:
+		l := s.consents.listens[p.owner]
 		port := strconv.FormatUint(l.port, 10)
-		s.tell(asker, notify, port+" "+l.addr+" "+owner,
-			field{"user", owner}, field{"addr", l.addr}, field{"port", port}, field{"ttl", millis(ttl)})
+		fields := withKey([]field{{"user", owner}, {"addr", l.addr}, {"port", port}, {"ttl", millis(ttl)}}, p.owner)
+		if l.cand != "" {
+			fields = append(fields, field{"cand", l.cand})
+		}
+		s.tell(asker, notify, port+" "+l.addr+" "+owner, fields...)
 	case chatproto.RVKD:
-		s.tell(asker, notify, "", field{"user", owner}, field{"owner", owner}, field{"why", rule.Why})
-		s.tell(owner, notify, "", field{"user", asker}, field{"owner", owner}, field{"why", rule.Why})
+		for _, u := range []*user{p.asker, p.owner} {
+			if sess := s.roster.session(u.name); sess != nil {
+				sess.noteEnded(p, rule.Why)
+			}
+			s.tell(u.name, notify, "", p.ended(u, rule.Why)...)
+		}
+	}
+}
+
+// ended are the fields of RVKD to u.
+func (p pair) ended(u *user, why string) []field {
+	other := p.asker
+	if u == other {
+		other = p.owner
+	}
+	return []field{{"user", other.name}, {"owner", p.owner.name}, {"why", why}}
+}
+
+// An endedConsent is what RVKD said to a session.
+type endedConsent struct {
+	why string
+	at  time.Time
+}
+
+// maxEnded bounds the ended consents that a session remembers.
+const maxEnded = 1024
+
+// noteEnded remembers RVKD for a session that comes back.
+func (sess *session) noteEnded(p pair, why string) {
+	sess.mu.Lock()
+	defer sess.mu.Unlock()
+	now := time.Now()
+	if sess.revoked == nil {
+		sess.revoked = make(map[pair]endedConsent)
+	}
+	if len(sess.revoked) >= maxEnded {
+		oldest, at := pair{}, now
+		for q, e := range sess.revoked {
+			if !e.at.After(at) {
+				oldest, at = q, e.at
+			}
+		}
+		delete(sess.revoked, oldest)
+	}
+	sess.revoked[p] = endedConsent{why, now}
+}
+
+// repeatEnded sends RVKD again to a session that has come back, since the
+// first may have been lost with the connection: nobody would close the line
+// then (SPEC section 8.2). The caller holds consents.mu.
+func (c *conn) repeatEnded() {
+	c.sess.mu.Lock()
+	revoked := c.sess.revoked
+	c.sess.revoked = nil
+	c.sess.mu.Unlock()
+	for p, e := range revoked {
+		now := c.srv.consents.pairs[p]
+		if time.Since(e.at) >= chatproto.ConsentGrantTTL || now != nil && now.state == chatproto.ConsentGranted {
+			continue
+		}
+		c.notify(chatproto.RVKD, "", p.ended(c.user, e.why)...)
+		c.sess.noteEnded(p, e.why)
 	}
 }
 

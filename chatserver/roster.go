@@ -52,7 +52,8 @@ type session struct {
 	ended  bool
 	events []event // for the connection to come, while it lingers
 
-	requests *rate.Limiter // nil until the first, and without Limits.RequestRate
+	requests *rate.Limiter         // nil until the first, and without Limits.RequestRate
+	revoked  map[pair]endedConsent // RVKD that it was sent
 }
 
 // maxLingering bounds the events kept for a lingering session.

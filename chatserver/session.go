@@ -168,6 +168,8 @@ func (c *conn) attach(sess *session, known, isNew bool) {
 	}
 	c.quiet = c.quiet || !c.srv.announces()
 	u.box.attach(c, func(waiting int) { c.welcome(o, isNew, known, high, waiting) })
+	c.srv.consents.mu.Lock() // what waited comes before what happens now
+	c.repeatEnded()
 	sess.mu.Lock()
 	sess.conn = c
 	if sess.linger != nil {
@@ -180,6 +182,7 @@ func (c *conn) attach(sess *session, known, isNew bool) {
 	for _, e := range events {
 		c.notify(e.code, e.text, e.fields...)
 	}
+	c.srv.consents.mu.Unlock()
 	c.startHeartbeat()
 	c.by.touch(c)
 }
