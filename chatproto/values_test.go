@@ -131,7 +131,8 @@ func TestNegotiate(t *testing.T) {
 		{"+1", []*Version{V1}, 0, ReplyBadField},
 		{"-1", []*Version{V1}, 0, ReplyBadField},
 		{"1_0", []*Version{V1}, 0, ReplyBadField},
-		{"1,65536", []*Version{V1}, 0, ReplyBadField},
+		{"65536,18446744073709551615,1", []*Version{V1}, 1, 0},
+		{"1,18446744073709551616", []*Version{V1}, 0, ReplyBadField},
 	} {
 		v, err := Negotiate(c.offered, c.have...)
 		switch {

@@ -1,9 +1,6 @@
 package chatproto
 
-import (
-	"strconv"
-	"strings"
-)
+import "strings"
 
 // A Version is the protocol as a value: its codes, what is allowed in which
 // phase, and its limits. Versions are immutable; a new one is a new value,
@@ -81,12 +78,12 @@ func (v *Version) Known(code Code) bool { return v.info(code) != nil }
 func Negotiate(offered string, supported ...*Version) (*Version, error) {
 	var best *Version
 	for s := range strings.SplitSeq(offered, ",") {
-		n, err := strconv.ParseUint(s, 10, 16)
-		if err != nil || n == 0 || s[0] == '0' {
+		n, ok := ParseUint([]byte(s))
+		if !ok || n == 0 {
 			return nil, &Error{Code: ReplyBadField, Text: "v= takes version numbers with commas between them, such as v=1"}
 		}
 		for _, v := range supported {
-			if v.Number == int(n) && (best == nil || v.Number > best.Number) {
+			if uint64(v.Number) == n && (best == nil || v.Number > best.Number) {
 				best = v
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,8 +52,19 @@ func flag(f *chatproto.Frame, key string, absent bool) (value, ok bool) {
 // This version has none to agree on.
 func capabilities(f *chatproto.Frame) bool {
 	v, has := f.Get("caps")
-	return !has || !slices.Contains(strings.Split(string(v), ","), "")
+	if !has {
+		return true
+	}
+	for name := range strings.SplitSeq(string(v), ",") {
+		if name == "" || strings.Trim(name, listOctets) != "" {
+			return false
+		}
+	}
+	return true
 }
+
+// listOctets are what the names in a list consist of (SPEC section 3.4).
+const listOctets = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
 
 // authenticate answers AUTH: one step of a login.
 func (c *conn) authenticate(f *chatproto.Frame) {

@@ -317,12 +317,14 @@ func TestFormOfCapabilities(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := &chatserver.Server{Accounts: demo}
 		defer srv.Close()
-		p := revMeet(t, srv, revLocal)
-		p.send("HELO v=1 caps=,,")
-		if got := p.got(); !revHas(got, "501") {
-			t.Errorf("caps= is no list: %q", got)
+		for _, caps := range []string{"", ",,", "a,", "a_b", "\u00e9"} {
+			p := revMeet(t, srv, revLocal)
+			p.send("HELO v=1 caps=" + caps)
+			if got := p.got(); !revHas(got, "501") {
+				t.Errorf("caps=%s is no list: %q", caps, got)
+			}
+			p.nc.Close()
 		}
-		p.nc.Close()
 	})
 }
 
