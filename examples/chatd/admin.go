@@ -65,8 +65,8 @@ func check(ctx context.Context, db, _ string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%d waiting messages (%d octets) in %d mailboxes, %d origins, %d blocks, %d sessions, %d accounts, %d login sources; %d commits; %d damaged rows put aside earlier\n",
-		r.Messages, r.Octets, r.Mailboxes, r.Origins, r.Blocks, r.Sessions, r.Accounts, r.Attempts, r.Commits, r.Quarantined)
+	fmt.Fprintf(stdout, "%d waiting messages (%d octets) in %d mailboxes, %d origins, %d blocks, %d sessions, %d accounts, %d login sources; %d commits; %d damaged rows (%d octets) put aside earlier\n",
+		r.Messages, r.Octets, r.Mailboxes, r.Origins, r.Blocks, r.Sessions, r.Accounts, r.Attempts, r.Commits, r.Quarantined, r.QuarantineOctets)
 	for _, d := range r.Damage {
 		fmt.Fprintln(stdout, "damaged:", d)
 	}
@@ -78,8 +78,8 @@ func check(ctx context.Context, db, _ string, stdout io.Writer) error {
 }
 
 func damage(r *sqlitestore.Report) error {
-	if n := len(r.Damage); n > 0 {
-		return fmt.Errorf("%d things are damaged; a server that is started puts them aside, tells its log, and serves the rest", n)
+	if len(r.Damage) > 0 {
+		return errors.New("the store is damaged; a server that is started puts aside what is, tells its log, and serves the rest")
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ type carver struct {
 	log   []byte         // the write-ahead log
 	inLog map[uint32]int // where in it the newer content of pages stands
 	free  map[uint32]bool
+	live  map[uint32]bool
 }
 
 func openCarver(path string) (*carver, error) {
@@ -46,7 +47,10 @@ func openCarver(path string) (*carver, error) {
 	for no := range c.inLog {
 		c.n = max(c.n, no)
 	}
-	c.free = c.freePages()
+	c.free, c.live = c.freePages(), make(map[uint32]bool)
+	for _, root := range sqlcore.Roots {
+		c.walk(root)
+	}
 	return c, nil
 }
 
@@ -90,12 +94,32 @@ func (c *carver) freePages() map[uint32]bool {
 	return free
 }
 
+// walk notes the pages of a table in c.live, as far as they can be followed. A
+// page that is also in the list of those not in use is there by mistake.
+func (c *carver) walk(no uint32) {
+	const inner, pointers = 0x05, 12
+	p := c.page(no)
+	if p == nil || c.live[no] {
+		return
+	}
+	c.live[no] = true
+	if p[0] != inner {
+		return
+	}
+	c.walk(binary.BigEndian.Uint32(p[8:])) // the rightmost
+	for i := range min(int(binary.BigEndian.Uint16(p[3:])), (pageSize-pointers)/2) {
+		if at := int(binary.BigEndian.Uint16(p[pointers+2*i:])); at+4 <= pageSize {
+			c.walk(binary.BigEndian.Uint32(p[at:]))
+		}
+	}
+}
+
 // rows returns the rows on pages that are in use; of these, those that the
 // page counts, or the others.
 func (c *carver) rows(doubtful bool) iter.Seq2[sqlcore.Row, error] {
 	return func(yield func(sqlcore.Row, error) bool) {
 		for no := uint32(1); no <= c.n; no++ {
-			if c.free[no] {
+			if c.free[no] && !c.live[no] {
 				continue
 			}
 			p := c.page(no)
@@ -150,7 +174,7 @@ func (c *carver) cell(p []byte, at int) (row sqlcore.Row, ok bool) {
 	b := p[at:]
 	size, n := varint(b)
 	id, m := varint(b[n:])
-	if n == 0 || m == 0 || size > 1<<30 {
+	if n == 0 || m == 0 || size > 1<<30 || !isHeader(b[n+m:], size) {
 		return row, false
 	}
 	payload := c.payload(b[n+m:], int(size))
@@ -190,12 +214,38 @@ func (c *carver) cell(p []byte, at int) (row sqlcore.Row, ok bool) {
 	return row, len(row.Cell) > 0
 }
 
+// isHeader reports whether b begins with the head of a row of ours: the first
+// field is NULL. If the row goes on on other pages, its length must be right,
+// too: else anything might be taken for the beginning of a long row.
+func isHeader(b []byte, size uint64) bool {
+	head, n := varint(b)
+	if n == 0 || head <= uint64(n) || head > uint64(len(b)) || b[n] != 0 {
+		return false
+	}
+	if size <= mostLocal {
+		return true
+	}
+	for types := b[n:head]; len(types) > 0; {
+		kind, n := varint(types)
+		if n == 0 || kind != 0 && (kind < 12 || kind%2 != 0) {
+			return false
+		}
+		types = types[n:]
+		if kind != 0 {
+			head += (kind - 12) / 2
+		}
+	}
+	return head == size
+}
+
+// mostLocal is how long a row may be that has no part on other pages.
+const mostLocal = pageSize - 35
+
 // payload returns the content of a cell, of which b is the beginning: the
 // rest of a long one lies on a chain of other pages.
 func (c *carver) payload(b []byte, size int) []byte {
 	const usable = pageSize
-	most := usable - 35
-	if size <= most {
+	if size <= mostLocal {
 		if size > len(b) {
 			return nil
 		}
@@ -203,7 +253,7 @@ func (c *carver) payload(b []byte, size int) []byte {
 	}
 	least := (usable-12)*32/255 - 23
 	local := least + (size-least)%(usable-4)
-	if local > most {
+	if local > mostLocal {
 		local = least
 	}
 	if local+4 > len(b) || size > int(c.n)*pageSize {

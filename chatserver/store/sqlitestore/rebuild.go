@@ -149,9 +149,9 @@ var headFields = []struct {
 	{"reserved", 72, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", false},
 }
 
-// checkHead reports damage to the head, which SQLite would not notice or
-// would call something else. It returns errNotOurs for a file that differs by
-// more than damage does.
+// checkHead reports damage to the head of the first page, which SQLite would
+// not notice or would call something else. It returns errNotOurs for a file that
+// differs by more than damage does.
 func checkHead(b []byte) error {
 	var err error
 	wrong := 0
@@ -171,7 +171,7 @@ func checkHead(b []byte) error {
 		wrong++
 		err = &headError{"journal mode"}
 	}
-	if wrong > 32 && bytes.Count(b[:headSize], []byte{0}) < headSize {
+	if wrong > 32 && !bytes.Contains(b, []byte(sqlcore.Mark)) && bytes.Count(b[:headSize], []byte{0}) < headSize {
 		return errNotOurs
 	}
 	return err
@@ -184,14 +184,14 @@ func checkFile(path string) error {
 		return err
 	}
 	defer f.Close()
-	head := make([]byte, headSize)
-	switch n, err := f.ReadAt(head, 0); {
+	page := make([]byte, pageSize)
+	switch n, err := f.ReadAt(page, 0); {
 	case n == 0 && err == io.EOF:
 		return nil // a new file
 	case n < headSize && err == io.EOF:
 		return errNotOurs
-	case err != nil:
+	case err != nil && err != io.EOF:
 		return err
 	}
-	return checkHead(head)
+	return checkHead(page)
 }

@@ -37,9 +37,12 @@ type Report struct {
 	Accounts  int
 	Attempts  int // accounts with a source that somebody tried to log in from
 
-	// Quarantined is how many damaged rows were put aside earlier.
-	Quarantined int
-	// Damage is what is wrong now.
+	// Quarantined is how many damaged rows were put aside earlier, and
+	// QuarantineOctets how much room they take.
+	Quarantined      int
+	QuarantineOctets int64
+	// Damage is what is wrong now: the first 20 damaged rows one by one, and
+	// then how many they are.
 	Damage []Damage
 }
 
@@ -47,8 +50,8 @@ type Report struct {
 // returns an error only if it could not look; damage stands in the report.
 func Check(ctx context.Context, db *sql.DB, code func(error) int) (*Report, error) {
 	r := new(Report)
-	s := &Store{told: make(map[Damage]bool)}
-	s.cfg = Config{Code: code, OnDamage: func(d Damage) { r.Damage = append(r.Damage, d) }}
+	s := &Store{cfg: Config{Code: code}}
+	s.findings.onDamage = func(d Damage) { r.Damage = append(r.Damage, d) }
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
@@ -58,13 +61,14 @@ func Check(ctx context.Context, db *sql.DB, code func(error) int) (*Report, erro
 	for _, step := range []func(context.Context) error{k.begin, k.integrity, k.records, k.messages, k.compare} {
 		err := step(ctx)
 		if err != nil && s.structural(err) {
-			s.damaged(Damage{Kind: "file", Reason: err.Error()})
+			s.findings.tell(Damage{Kind: "file", Reason: err.Error()})
 			err = nil
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
+	s.findings.sum(true)
 	return r, nil
 }
 
@@ -82,7 +86,8 @@ func (k *checker) begin(ctx context.Context) error {
 	if err := execAll(ctx, k.c, common+"; BEGIN"); err != nil {
 		return err
 	}
-	return k.c.QueryRowContext(ctx, "SELECT (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM quarantine)").Scan(&k.r.Version, &k.r.Quarantined)
+	return k.c.QueryRowContext(ctx, "SELECT (SELECT user_version FROM pragma_user_version), count(*), coalesce(sum(coalesce(length(row), 0) + coalesce(length(text), 0)), 0) FROM quarantine").
+		Scan(&k.r.Version, &k.r.Quarantined, &k.r.QuarantineOctets)
 }
 
 func (k *checker) integrity(ctx context.Context) error {
@@ -97,7 +102,7 @@ func (k *checker) integrity(ctx context.Context) error {
 			return err
 		}
 		if verdict != "ok" {
-			k.s.damaged(Damage{Kind: "file", Reason: verdict})
+			k.s.findings.tell(Damage{Kind: "file", Reason: verdict})
 		}
 	}
 	return cmpErr(rs.Err(), rs.Close())
@@ -110,9 +115,9 @@ func (k *checker) records(ctx context.Context) error {
 		r, err := d.record(k.names)
 		switch {
 		case err != nil:
-			k.s.damaged(Damage{Kind: "record", Ref: id, Reason: err.Error()})
+			k.s.findings.quarantine(Damage{Kind: "record", Ref: id, Reason: err.Error()})
 		case seen[r.recordKey]:
-			k.s.damaged(Damage{Kind: "record", Ref: id, Reason: "it is there twice"})
+			k.s.findings.quarantine(Damage{Kind: "record", Ref: id, Reason: "it is there twice"})
 		case r.kind == originRow:
 			k.r.Origins++
 		case r.kind == blockRow:
@@ -160,11 +165,11 @@ func (k *checker) messages(ctx context.Context) error {
 func (k *checker) message(seq uint64, head, text []byte, boxes map[string]bool) {
 	m, err := k.s.message(seq, head, text, k.names)
 	if err != nil {
-		k.s.damaged(Damage{Kind: "message", Ref: seq, Reason: err.Error()})
+		k.s.findings.quarantine(Damage{Kind: "message", Ref: seq, Reason: err.Error()})
 		return
 	}
 	if len(m.Audience) == 0 {
-		k.s.damaged(Damage{Kind: "message", Ref: seq, Reason: "it is for nobody"})
+		k.s.findings.quarantine(Damage{Kind: "message", Ref: seq, Reason: "it is for nobody"})
 	}
 	k.r.Messages++
 	k.r.Octets += int64(m.Size)
@@ -186,7 +191,7 @@ func (k *checker) compare(ctx context.Context) error {
 		should, err = d.counts()
 	}
 	if err != nil {
-		k.s.damaged(Damage{Kind: "state", Ref: stateID, Reason: err.Error()})
+		k.s.findings.tell(Damage{Kind: "state", Ref: stateID, Reason: err.Error()})
 		return nil
 	}
 	k.r.Commits, k.r.LastSeq = should.commits, should.lastSeq
@@ -194,13 +199,13 @@ func (k *checker) compare(ctx context.Context) error {
 		return nil
 	}
 	if k.have.messages != should.messages {
-		k.s.damaged(Damage{Kind: "message", Reason: fmt.Sprintf("there are %d and should be %d", k.have.messages, should.messages)})
+		k.s.findings.tell(Damage{Kind: "message", Reason: fmt.Sprintf("there are %d and should be %d", k.have.messages, should.messages)})
 	}
 	if k.have.records != should.records {
-		k.s.damaged(Damage{Kind: "record", Reason: fmt.Sprintf("there are %d and should be %d", k.have.records, should.records)})
+		k.s.findings.tell(Damage{Kind: "record", Reason: fmt.Sprintf("there are %d and should be %d", k.have.records, should.records)})
 	}
 	if k.have.lastSeq > should.lastSeq {
-		k.s.damaged(Damage{Kind: "message", Ref: k.have.lastSeq, Reason: "it is beyond the last"})
+		k.s.findings.tell(Damage{Kind: "message", Ref: k.have.lastSeq, Reason: "it is beyond the last"})
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/parleyproto/parley/chatserver/store"
 )
@@ -25,26 +24,25 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 	if err := s.ready(); err != nil {
 		return err
 	}
-	if b.Empty() && !s.hasPending() {
-		return nil
+	if !b.Empty() {
+		if err := s.write(ctx, b, nil); err != nil {
+			return err
+		}
+		s.cutLog(ctx)
 	}
-	if err := s.write(ctx, b); err != nil {
-		return err
+	if s.findings.isPending() {
+		s.moveSome(ctx) // if it fails, the batch is stored nevertheless
 	}
-	s.cutLog(ctx)
 	return nil
 }
 
-// write writes a batch in one transaction, and marks the store as failed if
-// it did not succeed. Once it is begun it is not given up when ctx ends: that
+// write writes a batch in one transaction, and moves damaged rows, and marks the
+// store as failed if it did not succeed. Once it is begun it is not given up when ctx ends: that
 // would only leave its outcome unknown.
-func (s *Store) write(ctx context.Context, b *store.Batch) (err error) {
+func (s *Store) write(ctx context.Context, b *store.Batch, damaged []Damage) (err error) {
 	ctx = context.WithoutCancel(ctx)
 	w := s.h.w
 	counts := s.counts
-	s.damageMu.Lock()
-	pending := slices.Clone(s.pending)
-	s.damageMu.Unlock()
 	defer func() {
 		if err != nil {
 			s.failed = true
@@ -57,7 +55,7 @@ func (s *Store) write(ctx context.Context, b *store.Batch) (err error) {
 	if _, err := s.h.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	if err := s.moveDamaged(ctx, &counts, pending); err != nil {
+	if err := s.moveDamaged(ctx, &counts, damaged); err != nil {
 		return err
 	}
 	if err := s.addMessages(ctx, &counts, b.Messages); err != nil {
@@ -78,9 +76,6 @@ func (s *Store) write(ctx context.Context, b *store.Batch) (err error) {
 		return err
 	}
 	s.counts = counts
-	s.damageMu.Lock()
-	s.pending = s.pending[len(pending):]
-	s.damageMu.Unlock()
 	return nil
 }
 
@@ -98,6 +93,7 @@ func (s *Store) addMessages(ctx context.Context, counts *counts, ms []*store.Mes
 	if err := s.deleteMessages(ctx, counts, taken); err != nil {
 		return err
 	}
+	s.findings.replaced(taken)
 	counts.messages += uint64(len(ms))
 	for len(ms) > 0 {
 		n := most(len(ms))
@@ -218,7 +214,7 @@ func (s *Store) leave(ctx context.Context, m *store.Message, seq uint64, users [
 		crc, err = d.head(m, nil)
 	}
 	if err != nil {
-		s.quarantine(Damage{Kind: "message", Ref: seq, Reason: err.Error()})
+		s.findings.quarantine(Damage{Kind: "message", Ref: seq, Reason: err.Error()})
 		return false, nil
 	}
 	out := make(map[string]bool, len(users))
@@ -283,30 +279,6 @@ func (s *Store) deleteMessages(ctx context.Context, counts *counts, seqs []uint6
 		return nil
 	}
 	return deleted(s.h.exec(ctx, "DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(?))", string(s.row)))
-}
-
-// moveDamaged moves rows to quarantine.
-func (s *Store) moveDamaged(ctx context.Context, counts *counts, pending []Damage) error {
-	for _, d := range pending {
-		from, id, cols, n := "messages", "seq", "head, text", &counts.messages
-		if d.Kind == "record" {
-			from, id, cols, n = "records", "id", "row, NULL", &counts.records
-		}
-		if _, err := s.h.w.ExecContext(ctx, "INSERT INTO quarantine (at, kind, ref, reason, row, text) SELECT ?, ?, "+id+", ?, "+cols+" FROM "+from+" WHERE "+id+" = ?",
-			time.Now().UnixMilli(), d.Kind, d.Reason, int64(d.Ref)); err != nil {
-			return err
-		}
-		res, err := s.h.w.ExecContext(ctx, "DELETE FROM "+from+" WHERE "+id+" = ?", int64(d.Ref))
-		if err != nil {
-			return err
-		}
-		gone, err := res.RowsAffected()
-		if err != nil {
-			return err
-		}
-		*n -= uint64(gone)
-	}
-	return nil
 }
 
 // cutLog waits for readers and cuts the log if it grew beyond all measure,

@@ -23,8 +23,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-
-	"github.com/parleyproto/parley/chatserver/store"
 )
 
 // A Config says what a Store runs on.
@@ -58,7 +56,8 @@ type Config struct {
 	// nil returns the damage as an error.
 	Rebuild func() error
 
-	// OnDamage is told of each damage found, once in the life of the Store.
+	// OnDamage is told of the damage found: in the life of the Store, of the
+	// first 20 damaged rows one by one, and of how many they are.
 	OnDamage func(Damage)
 
 	// LostLog says that commits are lost with the log, so that the last Seq
@@ -95,10 +94,10 @@ type Store struct {
 
 	reading sync.Mutex // of handle.r; taken after mu
 
-	damageMu sync.Mutex
-	told     map[Damage]bool
-	pending  []Damage // rows to be moved to quarantine by the next commit
-	corrupt  error    // the structure is damaged: rebuild first
+	findings findings
+
+	corruptMu sync.Mutex
+	corrupt   error // the structure is damaged: rebuild first
 }
 
 // A place says where a record is. Of a session it holds the origin, too.
@@ -127,7 +126,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Migrations == nil {
 		cfg.Migrations = migrations
 	}
-	s := &Store{cfg: cfg, told: make(map[Damage]bool)}
+	s := &Store{cfg: cfg, findings: findings{onDamage: cfg.OnDamage}}
 	err := s.open()
 	if err != nil && s.structural(err) {
 		err = s.rebuild(err)
@@ -136,6 +135,7 @@ func Open(cfg Config) (*Store, error) {
 		s.closeHandle()
 		return nil, err
 	}
+	s.findings.sum(false)
 	if cfg.LostLog {
 		s.counts.lastSeq += seqJump
 	}
@@ -296,9 +296,10 @@ func (s *Store) Close() error {
 		return nil
 	}
 	var err error
-	if !s.failed && s.hasPending() {
-		err = s.write(context.Background(), &store.Batch{})
+	if !s.failed {
+		err = s.moveAll(context.Background())
 	}
+	s.findings.sum(true)
 	s.closed = true
 	return errors.Join(err, s.closeHandle())
 }

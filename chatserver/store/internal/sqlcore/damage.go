@@ -7,8 +7,8 @@ import (
 
 // Damage is something that the file should hold and does not, or not whole.
 type Damage struct {
-	Kind   string // message, record, state, file or log
-	Ref    uint64 // Seq of the message, id of the record
+	Kind   string // message, record, row, state, file or log
+	Ref    uint64 // Seq of the message, id of the record; 0: of no one, or of many
 	Reason string
 }
 
@@ -51,14 +51,12 @@ func (e *structureError) Error() string { return e.reason }
 // rebuild replaces the damaged file and opens the new one. The caller holds
 // mu, or is alone.
 func (s *Store) rebuild(reason error) error {
-	s.damaged(Damage{Kind: "file", Reason: reason.Error()})
+	s.findings.tell(Damage{Kind: "file", Reason: reason.Error()})
 	if s.cfg.Rebuild == nil {
 		return reason
 	}
 	s.closeHandle()
-	s.damageMu.Lock()
-	s.pending = nil // the rebuilding does it
-	s.damageMu.Unlock()
+	s.findings.drop() // the rebuilding does it
 	if err := s.cfg.Rebuild(); err != nil {
 		s.failed = true
 		return fmt.Errorf("the database is damaged (%w), and making another from it failed: %w", reason, err)
@@ -67,42 +65,15 @@ func (s *Store) rebuild(reason error) error {
 	return s.open()
 }
 
-// damaged tells of damage, once.
-func (s *Store) damaged(d Damage) bool {
-	s.damageMu.Lock()
-	told := s.told[d]
-	s.told[d] = true
-	s.damageMu.Unlock()
-	if !told && s.cfg.OnDamage != nil {
-		s.cfg.OnDamage(d)
-	}
-	return !told
-}
-
-// quarantine tells of a damaged row and has the next commit move it.
-func (s *Store) quarantine(d Damage) {
-	if s.damaged(d) {
-		s.damageMu.Lock()
-		s.pending = append(s.pending, d)
-		s.damageMu.Unlock()
-	}
-}
-
-func (s *Store) hasPending() bool {
-	s.damageMu.Lock()
-	defer s.damageMu.Unlock()
-	return len(s.pending) > 0
-}
-
 func (s *Store) setCorrupt(err error) {
-	s.damageMu.Lock()
+	s.corruptMu.Lock()
 	s.corrupt = err
-	s.damageMu.Unlock()
+	s.corruptMu.Unlock()
 }
 
 func (s *Store) takeCorrupt() error {
-	s.damageMu.Lock()
-	defer s.damageMu.Unlock()
+	s.corruptMu.Lock()
+	defer s.corruptMu.Unlock()
 	err := s.corrupt
 	s.corrupt = nil
 	return err

@@ -50,6 +50,7 @@ func (s *Store) Fill(ctx context.Context, rows, doubtful iter.Seq2[Row, error]) 
 	if _, err := s.h.exec(ctx, "COMMIT"); err != nil {
 		return err
 	}
+	s.findings.sum(true)
 	return s.readCounts(ctx)
 }
 
@@ -123,7 +124,11 @@ func (f *filler) quarantine(ctx context.Context, d Damage, row Row) error {
 	if f.doubtful && row.Cell != nil {
 		return nil
 	}
-	f.s.damaged(d)
+	if row.Cell != nil {
+		f.s.findings.row(d)
+	} else {
+		f.s.findings.tell(d)
+	}
 	_, err := f.s.h.exec(ctx, "INSERT INTO quarantine (at, kind, ref, reason, row, text) VALUES (?, ?, ?, ?, ?, ?)",
 		time.Now().UnixMilli(), d.Kind, int64(d.Ref), d.Reason, row.Cell, row.Text)
 	return err
@@ -132,7 +137,7 @@ func (f *filler) quarantine(ctx context.Context, d Damage, row Row) error {
 // compare tells what is missing.
 func (f *filler) compare(ctx context.Context) error {
 	if f.should == nil {
-		f.s.damaged(Damage{Kind: "state", Ref: stateID, Reason: "it cannot be read: whether rows are missing is not known"})
+		f.s.findings.tell(Damage{Kind: "state", Ref: stateID, Reason: "it cannot be read: whether rows are missing is not known"})
 		f.have.lastSeq += seqJump
 		return nil
 	}

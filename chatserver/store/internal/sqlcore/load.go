@@ -119,7 +119,7 @@ func (s *Store) scanSlowly(ctx context.Context, c *sql.Conn, t table, after *uin
 		}
 		d, err := onlyCell(cell, uint64(id), s.cfg.NoCRC)
 		if err != nil {
-			s.quarantine(Damage{Kind: t.kind, Ref: uint64(id), Reason: err.Error()})
+			s.findings.quarantine(Damage{Kind: t.kind, Ref: uint64(id), Reason: err.Error()})
 		} else if err := row(uint64(id), d); err != nil {
 			return err
 		}
@@ -150,7 +150,7 @@ func (s *Store) readCounts(ctx context.Context) error {
 	rows, err = s.scan(ctx, s.h.w, recordTable, &after, func(id uint64, d decoder) error {
 		r, err := d.record(n)
 		if err != nil {
-			s.quarantine(Damage{Kind: "record", Ref: id, Reason: err.Error()})
+			s.findings.quarantine(Damage{Kind: "record", Ref: id, Reason: err.Error()})
 			return nil
 		}
 		s.index[r.recordKey] = place{int64(id), r.session.Origin}
@@ -169,7 +169,7 @@ func (s *Store) readCounts(ctx context.Context) error {
 // recount makes up the row of state when it is damaged. What the last Seq was
 // is then not known; it is set above whatever it can have been.
 func (s *Store) recount(ctx context.Context, reason error) error {
-	s.damaged(Damage{Kind: "state", Ref: stateID, Reason: reason.Error()})
+	s.findings.tell(Damage{Kind: "state", Ref: stateID, Reason: reason.Error()})
 	var c counts
 	if err := s.h.w.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM records), (SELECT coalesce(max(seq), 0) FROM messages)").
 		Scan(&c.messages, &c.records, &c.lastSeq); err != nil {
@@ -209,9 +209,10 @@ func (s *Store) Load(ctx context.Context, waiting func(*store.Message) error) (*
 	if err != nil {
 		return nil, err
 	}
-	if s.hasPending() {
+	if s.findings.isPending() {
 		s.settle(ctx)
 	}
+	s.findings.sum(false)
 	st := &store.State{LastSeq: s.counts.lastSeq}
 	var after uint64
 	_, err = s.scan(ctx, s.h.w, recordTable, &after, func(_ uint64, d decoder) error {
@@ -255,7 +256,7 @@ func (l *loader) load(ctx context.Context) error {
 	_, err := l.s.scan(ctx, l.s.h.w, messageTable, &l.after, func(seq uint64, d decoder) error {
 		l.m.Seq = seq
 		if _, err := d.head(&l.m, l.names); err != nil {
-			l.s.quarantine(Damage{Kind: "message", Ref: seq, Reason: err.Error()})
+			l.s.findings.quarantine(Damage{Kind: "message", Ref: seq, Reason: err.Error()})
 			return nil
 		}
 		l.err = l.waiting(&l.m)
@@ -274,24 +275,6 @@ func (s *Store) count(ctx context.Context) error {
 		return &structureError{fmt.Sprintf("there are %d messages up to %d, and should be %d up to %d", n, last, s.counts.messages, s.counts.lastSeq)}
 	}
 	return nil
-}
-
-// settle moves damaged rows to quarantine, after it made sure that the file's
-// structure is sound enough to write to; if not, it is rebuilt by the next
-// commit. Its failure is no reason not to start.
-func (s *Store) settle(ctx context.Context) {
-	var verdict string
-	err := s.h.w.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict)
-	if err == nil && verdict != "ok" {
-		err = &structureError{verdict}
-	}
-	if err != nil {
-		s.setCorrupt(err)
-		if err := s.ready(); err != nil {
-			return
-		}
-	}
-	s.write(ctx, &store.Batch{})
 }
 
 // Messages implements [store.Store].
@@ -343,7 +326,7 @@ func (s *Store) messages(ctx context.Context, seqs []uint64) ([]*store.Message, 
 		}
 		m, err := s.message(uint64(seq), head, text, n)
 		if err != nil {
-			s.quarantine(Damage{Kind: "message", Ref: uint64(seq), Reason: err.Error()})
+			s.findings.quarantine(Damage{Kind: "message", Ref: uint64(seq), Reason: err.Error()})
 			continue
 		}
 		found[m.Seq] = m

@@ -27,6 +27,13 @@ var migrations = []string{`
 	"-- nothing else",
 }
 
+// Roots are the first pages of the tables messages and records: the first
+// migration makes its tables in a file that is empty, one after the other.
+var Roots = [...]uint32{2, 3}
+
+// Mark is a text of the schema, which stands on the first page.
+const Mark = "CREATE TABLE messages (seq INTEGER PRIMARY KEY, head BLOB, text BLOB)"
+
 // ApplicationID marks a database file of a version as ours: "PAR" and the
 // version, so that a file of a newer version and one whose version is damaged
 // can be told apart. There are 255 versions.
