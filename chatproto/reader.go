@@ -59,6 +59,20 @@ func (r *Reader) Buffered() bool {
 	return bytes.IndexByte(r.buf[r.pos:r.end], '\n') >= 0
 }
 
+// Rest is what has been read and not been returned yet. It is valid until the
+// next call of another method.
+func (r *Reader) Rest() []byte { return r.buf[r.pos:r.end] }
+
+// Refill gives the reader another buffer, whose first n octets are its [Rest]
+// and what the stream brought behind that, and returns the one that it had. A
+// caller that knows when there is something to read can so keep a reader
+// without a buffer while there is nothing.
+func (r *Reader) Refill(buf []byte, n int) (old []byte) {
+	old = r.buf
+	r.buf, r.pos, r.end = buf, 0, n
+	return old
+}
+
 // line returns the next line without its end.
 func (r *Reader) line() ([]byte, error) {
 	limit, tooLong := r.limit()

@@ -1,6 +1,7 @@
 package chatserver
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -22,9 +23,15 @@ const tellEvery = time.Minute
 // end at once.
 const graceTime = 5 * time.Second
 
-// gatherTime is how long a body for somebody who is there may wait for its
-// batch: live chat is acknowledged before it, and never reaches the disk.
-const gatherTime = 5 * time.Millisecond
+// A body for somebody who is there may wait for its batch three times as long
+// as acknowledgements take at present, within these bounds, so that live chat
+// is acknowledged before it and never reaches the disk, also when the server
+// is busy. When they take longer than slowAcks there is no use in waiting.
+const (
+	minGather = 5 * time.Millisecond
+	maxGather = 100 * time.Millisecond
+	slowAcks  = 50 * time.Millisecond
+)
 
 // A committer gathers what is to be stored, drops what was acknowledged
 // meanwhile, and commits one batch after the other (SPEC section 6).
@@ -38,6 +45,7 @@ type committer struct {
 	failing atomic.Bool // the last commit failed: nothing more is accepted
 
 	mu      sync.Mutex
+	acks    time.Duration // how long messages wait for their acknowledgement, a moving average
 	open    batch
 	compact int  // the length of open.messages at which to compact it
 	urgent  bool // cut at once
@@ -48,11 +56,18 @@ type committer struct {
 // A batch is what one commit writes.
 type batch struct {
 	messages []*message
-	windows  map[*origin]chatproto.Window // as of the origin's last message in the batch
+	windows  []originWindow
 	acks     []store.Ack
 	rest     store.Batch // blocks, sessions, origins that are registered or forgotten
 	done     []func()    // called when it is stored
 	oldest   time.Time   // when the first message came
+}
+
+// An originWindow is an origin's window as of its last message in a batch.
+type originWindow struct {
+	o   *origin
+	win chatproto.Window
+	row bool // some message of it is to be stored
 }
 
 func (b *batch) empty() bool {
@@ -67,8 +82,9 @@ func newCommitter(s *Server) *committer {
 // decided in. It is cut at once when nobody could acknowledge it before: a
 // broadcast, which waits for the store anyway, mail to somebody who is not
 // there, and a message that may not leave before the window is stored. The
-// caller holds o.mu, so that the window is that of this message.
-func (k *committer) add(m *message, o *origin) {
+// caller holds o.mu, so that the window is that of this message. by, when it
+// is flushed, wakes the committer: what one read brought goes into one batch.
+func (k *committer) add(m *message, o *origin, by *sweep) {
 	o.batched.Add(1)
 	urgent := m.isCast() || m.after > o.stored.Load() || !m.to.attached()
 	k.mu.Lock()
@@ -81,16 +97,16 @@ func (k *committer) add(m *message, o *origin) {
 	}
 	k.open.messages = append(k.open.messages, m)
 	if !o.drawn {
-		if k.open.windows == nil {
-			k.open.windows = make(map[*origin]chatproto.Window)
+		if o.inOpen == 0 {
+			k.open.windows = append(k.open.windows, originWindow{o: o})
+			o.inOpen = len(k.open.windows)
 		}
-		k.open.windows[o] = o.win
+		k.open.windows[o.inOpen-1].win = o.win
 	}
-	wake := first || urgent && !k.urgent
 	k.urgent = k.urgent || urgent
 	k.mu.Unlock()
-	if wake {
-		k.signal()
+	if first || urgent {
+		by.commit = k
 	}
 }
 
@@ -149,6 +165,10 @@ func (k *committer) wait(ctx context.Context, add func(*store.Batch)) bool {
 // (each is false). For whoever cannot drop it, it is.
 func (k *committer) acknowledged(acked []*message, u *user, each bool) {
 	k.mu.Lock()
+	if len(acked) > 0 && acked[0].origin != nil {
+		took := time.Duration(time.Now().UnixMilli()-acked[0].at) * time.Millisecond
+		k.acks += (min(took, 2*slowAcks) - k.acks) / 8
+	}
 	before := len(k.open.acks)
 	for _, m := range acked {
 		last := m.left.Add(-1) == 0
@@ -171,6 +191,14 @@ func (k *committer) acknowledged(acked []*message, u *user, each bool) {
 	if wake {
 		k.signal()
 	}
+}
+
+// gather is how long a batch waits for acknowledgements. The caller holds mu.
+func (k *committer) gather() time.Duration {
+	if k.acks > slowAcks {
+		return minGather
+	}
+	return min(max(3*k.acks, minGather), maxGather)
 }
 
 func (k *committer) signal() {
@@ -197,7 +225,7 @@ func (k *committer) run(ctx context.Context) {
 		case k.urgent || k.stopped:
 			wait = 0
 		default:
-			wait = max(gatherTime-time.Since(k.open.oldest), 0)
+			wait = max(k.gather()-time.Since(k.open.oldest), 0)
 		}
 		k.mu.Unlock()
 		if wait == 0 {
@@ -281,7 +309,6 @@ func (k *committer) cut() (*batch, *store.Batch) {
 	rows := new(store.Batch)
 	*rows = cut.rest
 	rows.Acks = cut.acks
-	keep := make(map[*origin]bool)
 	kept := cut.messages[:0]
 	for _, m := range cut.messages {
 		audience := m.mailboxes()
@@ -293,17 +320,20 @@ func (k *committer) cut() (*batch, *store.Batch) {
 			continue // acknowledged before
 		}
 		kept = append(kept, m)
-		keep[m.origin] = true
+		if at := m.origin.inOpen; at > 0 {
+			cut.windows[at-1].row = true
+		}
 	}
 	clear(cut.messages[len(kept):])
 	cut.messages = kept
-	for o, w := range cut.windows {
-		if keep[o] {
-			rows.Origins = append(rows.Origins, store.Origin{User: o.user.name, Origin: o.id, Window: w, Used: time.Now().UnixMilli()})
-		} else {
-			delete(cut.windows, o)
+	now := time.Now().UnixMilli()
+	for _, w := range cut.windows {
+		w.o.inOpen = 0
+		if w.row {
+			rows.Origins = append(rows.Origins, store.Origin{User: w.o.user.name, Origin: w.o.id, Window: w.win, Used: now})
 		}
 	}
+	cut.windows = slices.DeleteFunc(cut.windows, func(w originWindow) bool { return !w.row })
 	return &cut, rows
 }
 
@@ -337,8 +367,11 @@ func (m *message) mailboxes() []string {
 func (m *message) row(audience []string) *store.Message {
 	var f chatproto.Frame
 	text := []byte(nil)
-	line := append([]byte(nil), m.frame[:len(m.frame)-2]...)
-	if err := chatproto.Parse(&f, line); err == nil {
+	line := m.frame[:len(m.frame)-len("\r\n")]
+	if bytes.IndexByte(line, '\\') < 0 { // as most are: the text stands there as it is
+		_, text, _ = bytes.Cut(line, []byte(" :"))
+		text = bytes.TrimPrefix(text[len(m.from.name)+len(":"):], []byte(" "))
+	} else if err := chatproto.Parse(&f, bytes.Clone(line)); err == nil {
 		text, _ = chatproto.MessageText(m.from.name, f.Description)
 	}
 	return &store.Message{Seq: m.seq, From: m.from.name, ID: m.id, Time: m.at, Cast: m.isCast(), Text: text, Size: len(text), Audience: audience}
@@ -346,8 +379,8 @@ func (m *message) row(audience []string) *store.Message {
 
 // committed answers what waited for the batch.
 func (k *committer) committed(cut *batch, rows *store.Batch) {
-	for o, w := range cut.windows {
-		o.windowStored(w.High)
+	for _, w := range cut.windows {
+		w.o.windowStored(w.win.High)
 	}
 	for _, m := range cut.messages {
 		m.settle(settledStored)
@@ -387,13 +420,10 @@ func (k *committer) putBack(cut *batch) {
 	if rest.Secret == nil {
 		rest.Secret = was.Secret
 	}
-	if k.open.windows == nil {
-		k.open.windows = cut.windows
-	} else {
-		for o, w := range cut.windows {
-			if _, newer := k.open.windows[o]; !newer {
-				k.open.windows[o] = w
-			}
+	for _, w := range cut.windows {
+		if w.o.inOpen == 0 {
+			k.open.windows = append(k.open.windows, originWindow{o: w.o, win: w.win})
+			w.o.inOpen = len(k.open.windows)
 		}
 	}
 	k.open.oldest = time.Now()

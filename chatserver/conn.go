@@ -46,6 +46,13 @@ type conn struct {
 	ended   bool   // the client says nothing more
 	why     string // the connection ended, for OnDisconnect
 
+	socket   socket       // nc, if it is one and not TLS
+	lent     *inputBuffer // the reader's, if it is of the pool
+	silentTo time.Time    // when the client will have been silent for too long
+	armed    time.Time    // the deadline that is set, which may be a little before
+	slab     *slab        // messages to come
+	slabUsed int
+
 	taken   int // deliveries acknowledged; of the writer's goroutine if the client does not acknowledge
 	toucher atomic.Pointer[sweep]
 
@@ -55,7 +62,7 @@ type conn struct {
 	answered  sync.Cond // on mu: something was answered, written, or ended
 	version   *chatproto.Version
 	machine   *chatproto.Machine
-	slots     []slot
+	slots     []place
 	out       []byte
 	counted   int // deliveries put into out so far
 	presence  map[string]bool
@@ -81,6 +88,7 @@ type farewell struct {
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{srv: s, nc: nc, opened: time.Now(), version: chatproto.V1, machine: chatproto.V1.Machine()}
 	c.reader = chatproto.NewReader((*input)(c))
+	c.socket = socketOf(nc)
 	c.answered.L = &c.mu
 	return c
 }
@@ -121,20 +129,26 @@ func (c *conn) read() {
 		if !c.mayRead(more) {
 			return
 		}
-		err := c.reader.Next(&c.in)
+		var err error
+		if !more && c.sess != nil && c.socket.ok() {
+			err = c.fill()
+		}
+		if err == nil {
+			err = c.reader.Next(&c.in)
+		}
 		if !more {
 			c.now = time.Now()
 		}
-		var bad *chatproto.Error
-		switch {
-		case err == nil:
+		if err == nil {
 			c.request(&c.in)
-		case errors.As(err, &bad):
-			c.badLine(bad)
-		default:
+			continue
+		}
+		var bad *chatproto.Error
+		if !errors.As(err, &bad) {
 			c.readFailed(err)
 			return
 		}
+		c.badLine(bad)
 	}
 }
 
@@ -159,7 +173,11 @@ func (c *conn) mayRead(buffered bool) bool {
 		if !c.writing {
 			c.keepWritable()
 		}
-		c.nc.SetReadDeadline(c.deadline())
+		c.silentTo = c.deadline()
+		if c.sess == nil || !c.socket.ok() || c.silentTo.Sub(c.armed) > c.srv.Timeout/16 || c.silentTo.Before(c.armed) {
+			c.armed = c.silentTo
+			c.nc.SetReadDeadline(c.armed)
+		}
 	}
 	return true
 }

@@ -96,7 +96,7 @@ func (s *Server) hide(owner, from *user, on bool) (hooks []func()) {
 		if sess := s.roster.session(from.name); sess != nil {
 			if c := sess.attached(); c != nil && !c.quiet {
 				c.present(owner.name, !on)
-				c.flush()
+				c.flushLocked()
 			}
 		}
 	}

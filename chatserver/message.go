@@ -39,6 +39,30 @@ type message struct {
 
 func (m *message) isCast() bool { return m.to == nil }
 
+// A slab holds the next few messages of a connection, short frames beside
+// them: one allocation for all of them. It stays as long as the last of them,
+// so long frames are none of its.
+type slab [8]struct {
+	m     message
+	frame [inlineFrame]byte
+}
+
+// inlineFrame is the length up to which a frame lies in a slab.
+const inlineFrame = 224
+
+// allocate returns a message and room for its frame, about size octets.
+func (c *conn) allocate(size int) (*message, []byte) {
+	if size > inlineFrame {
+		return new(message), make([]byte, 0, size)
+	}
+	if c.slab == nil || c.slabUsed == len(c.slab) {
+		c.slab, c.slabUsed = new(slab), 0
+	}
+	s := &c.slab[c.slabUsed]
+	c.slabUsed++
+	return &s.m, s.frame[:0]
+}
+
 // settle says how m was settled, and reports whether this was the first word.
 func (m *message) settle(how uint32) bool {
 	if !m.settled.CompareAndSwap(unsettled, how) {
@@ -79,7 +103,7 @@ func (c *conn) send(f *chatproto.Frame) {
 		c.decideRefused(f, &chatproto.Error{Code: chatproto.ReplyBadField, Text: "SEND takes to=USER"}, "")
 		return
 	}
-	target, err := c.srv.user(c.srv.ctx, string(to))
+	target, err := c.srv.userNamed(c.srv.ctx, to)
 	if err != nil {
 		c.decideRefused(f, &chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
 		return
@@ -128,7 +152,7 @@ func (c *conn) accept(f *chatproto.Frame, target *user) {
 			o.bar = n
 		}
 		o.remember(m)
-		c.srv.commit.add(m, o)
+		c.srv.commit.add(m, o, &c.by)
 		c.srv.counters.accepted.Add(1)
 	}
 	o.mu.Unlock()
@@ -299,25 +323,40 @@ func (c *conn) authorize(f *chatproto.Frame, target *user) *chatproto.Error {
 
 // newMessage makes the message of request n, with the frame that delivers it.
 func (c *conn) newMessage(o *origin, n uint64, f *chatproto.Frame, target *user) (*message, *chatproto.Error) {
-	m := &message{id: chatproto.ID{Origin: o.id, N: n}, at: c.now.UnixMilli(), from: c.user, origin: o, to: target}
+	m, frame := c.allocate(len(f.Description) + len(c.user.name)*2 + 80)
+	m.id, m.at = chatproto.ID{Origin: o.id, N: n}, c.now.UnixMilli()
+	m.from, m.origin, m.to = c.user, o, target
 	if !o.drawn {
 		m.after = o.bar
 	}
-	var err error
-	m.frame, err = encodeMessage(m, f.Description)
+	d, err := o.delivery(m)
+	if err == nil {
+		m.frame, err = d.Append(frame, n, uint64(m.at), f.Description)
+	}
 	if err != nil {
 		return nil, &chatproto.Error{Code: chatproto.ReplyInternal, Err: err}
 	}
 	return m, nil
 }
 
-// encodeMessage encodes the frame that delivers m.
+// delivery returns the encoder of what delivers m. The caller holds o.mu.
+func (o *origin) delivery(m *message) (d *chatproto.Delivery, err error) {
+	kept, verb := &o.mesg, chatproto.MESG
+	if m.isCast() {
+		kept, verb = &o.bcst, chatproto.BCST
+	}
+	if *kept == nil {
+		*kept, err = chatproto.NewDelivery(verb, o.user.name, o.id)
+	}
+	return *kept, err
+}
+
+// encodeMessage encodes the frame that delivers a message of the store.
 func encodeMessage(m *message, text []byte) ([]byte, error) {
 	verb := chatproto.MESG
 	if m.isCast() {
 		verb = chatproto.BCST
 	}
-	// One allocation a message: what it is delivered and stored as.
 	l := chatproto.Begin(make([]byte, 0, len(text)+len(m.from.name)*2+80), verb)
 	l.Field("from", m.from.name)
 	l.ID("id", m.id)

@@ -39,6 +39,7 @@ func (c *conn) buffer() []byte {
 // connections whose outbound buffers it filled, to be flushed once each.
 type sweep struct {
 	touched []*conn
+	commit  *committer // to be woken; nil if it need not be
 	acked   []*message // scratch
 }
 
@@ -49,8 +50,13 @@ func (w *sweep) touch(t *conn) {
 	}
 }
 
-// flush flushes every connection that was touched.
+// flush flushes every connection that was touched, and has committed what was
+// accepted.
 func (w *sweep) flush() {
+	if w.commit != nil {
+		w.commit.signal()
+		w.commit = nil
+	}
 	for i, t := range w.touched {
 		t.toucher.CompareAndSwap(w, nil)
 		t.flush()
@@ -99,16 +105,38 @@ func (c *conn) mute() {
 	c.muted = true
 }
 
-// flush has what is buffered written. A writer's goroutine lives only while
-// there is something to write.
+// flush has what is buffered written: at once if that needs no waiting, else
+// by a writer's goroutine, which lives only while there is something to write.
+// The caller holds no lock.
 func (c *conn) flush() {
+	if c.mayWrite() && !(c.socket.ok() && c.acks && c.write(true)) {
+		c.writeLater()
+	}
+}
+
+// flushLocked is flush for a caller that holds locks.
+func (c *conn) flushLocked() {
+	if c.mayWrite() {
+		c.writeLater()
+	}
+}
+
+// mayWrite reports whether there is something to write and nobody who does.
+// If so the caller is the one.
+func (c *conn) mayWrite() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.writing && c.dead == "" && (len(c.out) > 0 || c.ending()) {
-		c.writing = true
-		c.srv.running.Add(1)
-		go c.write()
+	if c.writing || c.dead != "" || len(c.out) == 0 && !c.ending() {
+		return false
 	}
+	c.writing = true
+	return true
+}
+
+// writeLater writes on a goroutine of its own. The connection's own, which
+// the server waits for, does not end before.
+func (c *conn) writeLater() {
+	c.srv.running.Go(func() { c.write(false) })
 }
 
 // ending reports whether the last word is said, and the sending side not yet
@@ -117,18 +145,25 @@ func (c *conn) ending() bool {
 	return c.machine.Phase() >= chatproto.Closing && !c.shut
 }
 
-// write writes what is buffered until nothing is left.
-func (c *conn) write() {
-	defer c.srv.running.Done()
+// write writes what is buffered until nothing is left, and reports true. Told
+// to do it now, it does not wait for the client to read: if that is needed it
+// reports false, and is still the one who writes.
+func (c *conn) write(now bool) bool {
 	var by sweep
 	c.mu.Lock()
 	for len(c.out) > 0 && c.dead == "" {
 		out, counted, u := c.out, c.counted, c.user
 		c.out = nil
 		c.lastWrite = time.Now()
-		c.nc.SetWriteDeadline(c.lastWrite.Add(c.srv.Timeout)) // with mu held: abort's deadline is the last one
+		if !now { // with mu held: abort's deadline is the last one
+			c.nc.SetWriteDeadline(c.lastWrite.Add(c.srv.Timeout))
+		}
 		c.mu.Unlock()
-		_, err := c.nc.Write(out)
+		n, err := c.writeSome(out, now)
+		if err == nil && n < len(out) {
+			c.putBack(out[n:])
+			return false
+		}
 		if cap(out) >= 4<<10 && cap(out) <= keptBuffer {
 			out = out[:0]
 			buffers.Put(&out)
@@ -150,9 +185,29 @@ func (c *conn) write() {
 		c.mu.Lock()
 	}
 	c.writing = false
+	if !now && c.dead == "" && c.socket.ok() {
+		c.nc.SetWriteDeadline(time.Time{})
+	}
 	c.keepWritable()
 	c.answered.Broadcast()
 	c.mu.Unlock()
+	return true
+}
+
+func (c *conn) writeSome(out []byte, now bool) (int, error) {
+	if now {
+		return c.socket.write(out)
+	}
+	return c.nc.Write(out)
+}
+
+// putBack puts what was not written before what came meanwhile.
+func (c *conn) putBack(rest []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead == "" {
+		c.out = append(rest[:len(rest):len(rest)], c.out...)
+	}
 }
 
 // wrote tells that the first counted deliveries of the connection were

@@ -8,12 +8,20 @@ import (
 	"github.com/parleyproto/parley/chatproto"
 )
 
-// A slot is the place of one request in the queue of replies: what will
-// answer it, and whether it may already.
+// A place is that of one request in the queue of replies: what will answer it,
+// and whether it may already.
+type place struct {
+	tag        uint64
+	wait       *atomic.Uint32 // unsettled while the answer has to wait; nil if it never has
+	verb, code chatproto.Code
+	rest       *slot // nil if the answer says nothing but n= and how=
+}
+
+// A slot is an answer as it is given: to which request, with what.
 type slot struct {
 	verb chatproto.Code
 	tag  uint64
-	wait *atomic.Uint32 // unsettled while the answer has to wait; nil if it never has
+	wait *atomic.Uint32 // see place
 
 	code    chatproto.Code
 	text    string
@@ -22,12 +30,14 @@ type slot struct {
 	entries []string
 }
 
+var noMore slot
+
 type field struct{ key, value string }
 
 func (f *field) add(l *chatproto.Line) { l.Field(f.key, f.value) }
 
-// due reports whether the slot can be answered, and how it was settled.
-func (s *slot) due() (how uint32, ok bool) {
+// due reports whether the request can be answered, and how it was settled.
+func (s *place) due() (how uint32, ok bool) {
 	if s.wait == nil {
 		return unsettled, true
 	}
@@ -37,17 +47,21 @@ func (s *slot) due() (how uint32, ok bool) {
 
 // plain reports whether the answer is a 201 that says nothing but how, so
 // that a run of them can be one frame.
-func (s *slot) plain() bool {
-	return s.code == chatproto.ReplyAccepted && s.verb == chatproto.SEND && s.tag > 0 && s.wait != nil
+func (s *place) plain() bool {
+	return s.rest == nil && s.verb == chatproto.SEND && s.tag > 0 && s.wait != nil
 }
 
 // answer queues the answer to the request at hand and sends what is due.
-func (c *conn) answer(s slot) {
+func (c *conn) answer(s slot) { c.enqueue(place{s.tag, s.wait, s.verb, s.code, &s}) }
+
+func (c *conn) enqueue(p place) {
 	c.mu.Lock()
-	c.slots = append(c.slots, s)
-	c.sendDue()
+	c.slots = append(c.slots, p)
+	due := c.sendDue()
 	c.mu.Unlock()
-	c.by.touch(c)
+	if due {
+		c.by.touch(c)
+	}
 }
 
 // reply answers the request at hand with a code, its sentence about user, and
@@ -72,7 +86,11 @@ func (c *conn) refuse(e *chatproto.Error, user string) {
 // answerWhenSettled answers the request at hand with 201 once m is stored or
 // delivered.
 func (c *conn) answerWhenSettled(m *message, skipped int) {
-	c.answer(slot{verb: c.verb, tag: c.tag, code: chatproto.ReplyAccepted, wait: &m.settled, skipped: skipped})
+	p := place{tag: c.tag, wait: &m.settled, verb: c.verb, code: chatproto.ReplyAccepted}
+	if skipped > 0 {
+		p.rest = &slot{skipped: skipped}
+	}
+	c.enqueue(p)
 }
 
 // answerWhenStored answers the request at hand with code once done is called.
@@ -130,21 +148,25 @@ func (c *conn) sendDue() bool {
 }
 
 // emit encodes one answer, to requests s.tag to last. The caller holds mu.
-func (c *conn) emit(s *slot, last uint64, how uint32) {
-	for _, e := range s.entries {
+func (c *conn) emit(s *place, last uint64, how uint32) {
+	rest := s.rest
+	if rest == nil {
+		rest = &noMore
+	}
+	for _, e := range rest.entries {
 		c.frame(chatproto.ReplyEntry, s.tag, s.tag, func(l *chatproto.Line) { l.Field("user", e) }, e)
 	}
 	c.frame(s.code, s.tag, last, func(l *chatproto.Line) {
 		if s.code == chatproto.ReplyAccepted && how != unsettled {
 			l.Field("how", [...]string{settledStored: "stored", settledDelivered: "delivered"}[how])
 		}
-		if s.skipped > 0 {
-			l.Uint("skipped", uint64(s.skipped))
+		if rest.skipped > 0 {
+			l.Uint("skipped", uint64(rest.skipped))
 		}
-		for i := range s.fields {
-			s.fields[i].add(l)
+		for i := range rest.fields {
+			rest.fields[i].add(l)
 		}
-	}, s.text)
+	}, rest.text)
 }
 
 // frame steps the machine with a reply and puts it into the outbound buffer.

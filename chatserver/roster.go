@@ -67,13 +67,15 @@ type origin struct {
 
 	mu             sync.Mutex
 	win            chatproto.Window
-	bar            uint64       // the highest number decided as a refusal or a broadcast in this life of the server
-	used, numbered bool         // some message was decided in this life of the server, and whether with a number of the client's
-	last           atomic.Int64 // when a connection last came or went, milliseconds since 1970
+	mesg, bcst     *chatproto.Delivery // encode what it sends
+	bar            uint64              // the highest number decided as a refusal or a broadcast in this life of the server
+	used, numbered bool                // some message was decided in this life of the server, and whether with a number of the client's
+	last           atomic.Int64        // when a connection last came or went, milliseconds since 1970
 
 	conn   atomic.Pointer[conn] // whom answers go to
 	stored atomic.Uint64        // High of the window as the store has it
 
+	inOpen  int          // place in the windows of the open batch, from 1; guarded by committer.mu
 	batched atomic.Int32 // messages in a batch that is not stored: the window must stay in memory
 
 	waitMu  sync.Mutex
@@ -98,6 +100,17 @@ func (s *Server) user(ctx context.Context, name string) (*user, error) {
 	s.roster.mu.Lock()
 	defer s.roster.mu.Unlock()
 	return s.add(name), nil
+}
+
+// userNamed is user for a name in a frame.
+func (s *Server) userNamed(ctx context.Context, name []byte) (*user, error) {
+	s.roster.mu.RLock()
+	u := s.roster.users[string(name)] // without an allocation
+	s.roster.mu.RUnlock()
+	if u != nil {
+		return u, nil
+	}
+	return s.user(ctx, string(name))
 }
 
 // add returns the user of this name, a new one if need be. The caller holds

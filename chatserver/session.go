@@ -202,7 +202,7 @@ func (s *Server) tell(user string, code chatproto.Code, text string, fields ...f
 		return
 	}
 	if c := sess.attached(); c != nil && c.notify(code, text, fields...) {
-		c.flush()
+		c.flushLocked()
 		return
 	}
 	sess.mu.Lock()

@@ -110,6 +110,7 @@ func (c *conn) startTLS() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.nc, c.tls, c.mum = t, t, false
+	c.socket = socket{}
 	c.keepWritable()
 	return true
 }
