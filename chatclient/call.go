@@ -2,6 +2,7 @@ package chatclient
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/parleyproto/parley/chatproto"
 )
@@ -25,6 +26,8 @@ type call struct {
 	err     error
 	done    chan struct{}
 	then    func(err error) // not nil: told as well, under Client.mu
+	heed    func(a answer)  // not nil: told of the answer also if nobody waits for it any more, under Client.mu; without a code there is none
+	fields  func(l *chatproto.Line)
 }
 
 // An answer is what of a reply matters to a caller.
@@ -34,6 +37,8 @@ type answer struct {
 	how     How
 	skipped int
 	more    string
+	key     string
+	ttl     time.Duration
 }
 
 func newCall(verb chatproto.Code, key, value, text string) *call {
@@ -51,6 +56,9 @@ func (k *call) append(b []byte) ([]byte, error) {
 	if k.key != "" {
 		l.Field(k.key, k.value)
 	}
+	if k.fields != nil {
+		k.fields(&l)
+	}
 	return l.End(k.text)
 }
 
@@ -64,6 +72,9 @@ func (k *call) finish(a answer) {
 			err = fmt.Errorf("%w: %w", ErrUnknown, err)
 		}
 	}
+	if k.heed != nil {
+		k.heed(a)
+	}
 	if !k.ended() {
 		k.reply = a
 	}
@@ -72,6 +83,9 @@ func (k *call) finish(a answer) {
 
 // fail ends the call without an answer.
 func (k *call) fail(err error) {
+	if k.heed != nil {
+		k.heed(answer{})
+	}
 	if k.decided() && k.writes > 0 {
 		err = fmt.Errorf("%w: %w", ErrUnknown, err)
 	}

@@ -53,10 +53,18 @@ type Callbacks struct {
 	// ignores the news; the Client heeds it all the same.
 	OnRevoked func(ctx context.Context, r Revocation)
 
+	// OnPeerKeyChanged tells that the server names another key for a user
+	// than the one that was seen before: they have a new identity, or
+	// somebody stands between. It ought to be shown loudly. Consent and
+	// Private refuse this user with [ErrPeerKeyChanged] until
+	// [Client.AcceptPeerKey]. nil ignores the news; they refuse all the same.
+	OnPeerKeyChanged func(ctx context.Context, k PeerKeyChange)
+
 	// OnPrivate takes a private message, which came straight from a user that
 	// this client consented to. Returning nil tells the sender that it was
 	// taken; after an error the sender is told that it was not, and it is not
-	// called again. nil: the client does not listen for private chats.
+	// called again. Each message is seen once, as by OnMessage. nil: the
+	// client does not listen for private chats.
 	OnPrivate func(ctx context.Context, m PrivateMessage) error
 
 	// OnState tells how the connection fares. nil ignores it.
@@ -110,8 +118,16 @@ type Revocation struct {
 
 // A PrivateMessage came straight from its sender.
 type PrivateMessage struct {
+	ID   chatproto.ID // unique among the private messages of From, for ever
 	From string
 	Text string
+}
+
+// A PeerKeyChange tells that a user has another key than before.
+type PeerKeyChange struct {
+	User                 string
+	Old, New             string // "ed25519:…"
+	OldNumber, NewNumber string // the safety numbers
 }
 
 // A StateKind says how a Client's connection fares.

@@ -67,7 +67,11 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	c.life, c.die = context.WithCancel(context.WithoutCancel(ctx))
 	c.box.origin = newOrigin()
 	c.events = newDispatcher(c)
-	c.peers = newPeers(c)
+	var err error
+	if c.peers, err = newPeers(c); err != nil {
+		c.die()
+		return nil, err
+	}
 	c.keep = newKeeper(c)
 	if err := c.keep.begin(); err != nil {
 		c.die()

@@ -67,12 +67,28 @@ type Config struct {
 	BackoffMin, BackoffMax time.Duration
 
 	// PeerListen is the address on which this client listens for private
-	// chats, with a port of 1024 or above; "" is ":0", any port ("127.0.0.1:0"
-	// or "[::1]:0" if the server is on this machine). "off" does not listen;
-	// neither does a client without OnPrivate, nor one whose server is on
-	// another machine without AllowCleartext, since private lines are not
-	// encrypted. The server then refuses Consent.
+	// chats, with a port of 1024 or above; "" is ":0", any port of all
+	// interfaces ("127.0.0.1:0" or "[::1]:0" if the server is on this
+	// machine). "off" does not listen; neither does a client without
+	// OnPrivate. The server then refuses Consent.
 	PeerListen string
+
+	// PeerAddrs are other places at which this client may be reached for
+	// private chats, beside the address that the server sees; a user who was
+	// consented to is told of them, eight at most. Each is an "address:port",
+	// an address alone (with the port on which this client listens), or
+	// [PeerInterfaces].
+	PeerAddrs []string
+
+	// Identity is the key by which other clients know this one in private
+	// chats; see [OpenIdentity]. nil: one is made for the life of the Client,
+	// and those who knew the one before see that it has changed.
+	Identity *Identity
+
+	// Peers keeps the keys of those with whom there was a private line, so
+	// that another key is noticed; see [PeerFile]. nil keeps them for the life
+	// of the Client.
+	Peers PeerKeys
 
 	// Logger gets what an operator may want to know: lost connections, errors
 	// that callbacks returned. nil discards it. No password and no text of a
@@ -117,6 +133,11 @@ func (cfg *Config) fill() error {
 	if cfg.PeerListen != "" && cfg.PeerListen != peerListenOff && !listenable(cfg.PeerListen) {
 		fault("Config.PeerListen must be host:port with port 0 or 1024 to 65535, or off")
 	}
+	for _, place := range cfg.PeerAddrs {
+		if _, err := readPlace(place, minPeerPort); err != nil {
+			faults = multierror.Append(faults, err)
+		}
+	}
 	setDefault(&cfg.Heartbeat, DefaultHeartbeat)
 	setDefault(&cfg.BackoffMin, DefaultBackoffMin)
 	setDefault(&cfg.BackoffMax, DefaultBackoffMax)
@@ -131,7 +152,6 @@ func (cfg *Config) fill() error {
 			return d.DialContext(ctx, "tcp", addr)
 		}
 	}
-	cfg.peerNet.fill()
 	return faults.ErrorOrNil()
 }
 

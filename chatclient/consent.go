@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/parleyproto/parley/chatclient/internal/consentcache"
 	"github.com/parleyproto/parley/chatproto"
+	"github.com/parleyproto/parley/chatproto/handshake"
 )
 
 // peers knows who consented to whom, as the server told (SPEC section 8), and
@@ -16,51 +18,117 @@ import (
 // Client.mu.
 type peers struct {
 	c       *Client
+	id      *Identity
 	workers sync.WaitGroup // the listener's goroutine and those of lines
+	saving  sync.Mutex     // one key is saved at a time
+	taken   takenWindows   // of the dispatcher's goroutine
 
 	mu       sync.Mutex
-	armed    map[string]time.Time // who may open a line to us, and until when
-	grants   map[string]*grant    // whom we may write to
+	given    map[string]*given  // to whom we consented, or who asks
+	words    uint64             // counts our consents
+	grants   map[string]*grant  // who consented to us
+	named    map[string]string  // keys, as the server named them last
+	known    map[string]string  // keys of those with whom there was a line
+	suspects map[string]string  // keys that differ from that, and are not accepted
+	numbers  map[string]numbers // of the messages to each user
 	dialled  map[string]*dialledLine
 	accepted map[*acceptedLine]struct{}
 	ln       net.Listener
 	local    bool // the server is on this machine
+	asks     bool // our key is registered also if we do not listen
 	closed   bool
+}
+
+// A given is our consent to a user, or their request.
+type given struct {
+	consentcache.Given
+	timer *time.Timer // nil unless it is in force
+	took  bool        // we took it back, and the server has not said so yet
 }
 
 // A grant is the address of a user who consented. When it ended because they
 // went away it stays as a tombstone: then they are no longer there, which is
 // another thing than that they never consented.
 type grant struct {
-	addr  netip.AddrPort
-	until time.Time
-	gone  bool
+	key    string // "" if they have registered none
+	places []netip.AddrPort
+	until  time.Time
+	gone   bool
+	timer  *time.Timer
 }
 
 // maxPairs bounds the users who may write to us, and those to whom we may.
 const maxPairs = 1024
 
-func newPeers(c *Client) *peers {
-	return &peers{c: c, armed: make(map[string]time.Time), grants: make(map[string]*grant),
+func newPeers(c *Client) (*peers, error) {
+	p := &peers{c: c, id: c.cfg.Identity,
+		given: make(map[string]*given), grants: make(map[string]*grant),
+		named: make(map[string]string), known: make(map[string]string), suspects: make(map[string]string), numbers: make(map[string]numbers),
 		dialled: make(map[string]*dialledLine), accepted: make(map[*acceptedLine]struct{})}
+	var err error
+	if p.id == nil {
+		if p.id, err = NewIdentity(nil); err != nil {
+			return nil, err
+		}
+	}
+	if c.cfg.Peers != nil {
+		known, err := c.cfg.Peers.Load(c.cfg.Addr)
+		if err != nil {
+			return nil, err
+		}
+		for user, key := range known {
+			p.known[user] = key
+		}
+	}
+	return p, nil
 }
 
 // RequestAddress asks user for consent to a private chat. nil says that they
 // were asked; OnAddress brings their consent, if they give it.
 func (c *Client) RequestAddress(ctx context.Context, user string) error {
+	if err := chatproto.CheckName(user); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.peers.mu.Lock()
+	first := !c.peers.asks && c.peers.ln == nil
+	c.peers.asks = true
+	c.peers.mu.Unlock()
+	if first && c.conn != nil && !c.ended && !c.stopping {
+		c.register(c.conn)
+	}
+	c.mu.Unlock()
 	_, err := c.ofUser(ctx, chatproto.ADDR, user)
 	return err
 }
 
 // Consent gives this client's address to user, who asked for it, and lets
 // them open a private line for as long as the consent lasts. It is one-way:
-// to write back needs the consent of user.
+// to write back needs the consent of user. It is [ErrPeerKeyChanged] if user
+// has another key than before; nothing is given then.
 func (c *Client) Consent(ctx context.Context, user string) error {
-	// The user may dial before the answer is here, so they are armed first.
-	before := c.peers.arm(user)
-	_, err := c.ofUser(ctx, chatproto.CNST, user)
-	if _, refused := err.(*chatproto.Error); refused {
-		c.peers.rearm(user, before)
+	if err := chatproto.CheckName(user); err != nil {
+		return err
+	}
+	// The user may dial before the answer is here, so the word counts at
+	// once (SPEC section 8.3).
+	word, err := c.peers.consent(user)
+	if err != nil {
+		return err
+	}
+	k := newCall(chatproto.CNST, "user", user, "")
+	k.heed = func(a answer) { c.peers.answered(user, word, a) }
+	if err := c.begin(ctx, k); err != nil {
+		return err
+	}
+	if err := c.wait(ctx, k); err != nil {
+		return err
+	}
+	c.peers.mu.Lock()
+	err = c.peers.suspect(user)
+	c.peers.mu.Unlock()
+	if err != nil { // the key came with the answer
+		c.Revoke(ctx, user)
 	}
 	return err
 }
@@ -68,103 +136,249 @@ func (c *Client) Consent(ctx context.Context, user string) error {
 // Revoke takes a consent back, and closes the line of user if there is one.
 // To revoke what was not given is no error.
 func (c *Client) Revoke(ctx context.Context, user string) error {
-	c.peers.disarm(user)
+	c.peers.takeBack(user)
 	_, err := c.ofUser(ctx, chatproto.RVKE, user)
 	return err
 }
 
-// arm lets user open a line, and returns until when they could before.
-func (p *peers) arm(user string) (before time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	before, known := p.armed[user]
-	if !known && len(p.armed) >= maxPairs {
-		evict(p.armed, func(until time.Time) time.Time { return until })
+// of returns what is known of our consent to user. mu is held.
+func (p *peers) of(user string) *given {
+	g := p.given[user]
+	if g == nil {
+		if len(p.given) >= maxPairs {
+			p.evictGiven()
+		}
+		g = new(given)
+		p.given[user] = g
 	}
-	p.armed[user] = time.Now().Add(chatproto.ConsentGrantTTL)
-	return before
+	return g
 }
 
-// rearm takes an arm back that the server refused: it changed nothing.
-func (p *peers) rearm(user string, until time.Time) {
-	if !time.Now().Before(until) {
-		p.disarm(user)
+// evictGiven ends the consent that ends first, or forgets a request.
+func (p *peers) evictGiven() {
+	var first string
+	var end time.Time
+	for user, g := range p.given {
+		if until, _ := g.InForce(time.Now()); first == "" || until.Before(end) {
+			first, end = user, until
+		}
+	}
+	p.given[first].TakeBack()
+	p.given[first].took = false
+	p.settle(first)
+}
+
+// settle does what the state of our consent to user wants: it closes the
+// lines that are not allowed, and sets the clock. mu is held.
+func (p *peers) settle(user string) {
+	g := p.given[user]
+	if g == nil {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if _, armed := p.armed[user]; armed {
-		p.armed[user] = until
-	}
-}
-
-// disarm takes that back, and closes the line if there is one.
-func (p *peers) disarm(user string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.armed, user)
+	now := time.Now()
 	for l := range p.accepted {
-		if l.from == user {
+		if l.from == user && !g.Allows(l.key, now) {
 			l.close()
 		}
 	}
+	if g.timer != nil {
+		g.timer.Stop()
+		g.timer = nil
+	}
+	if until, ok := g.InForce(now); ok && !p.closed {
+		g.timer = time.AfterFunc(until.Sub(now), func() { p.expire(user, g) })
+	}
+	if g.Empty() && !g.took {
+		delete(p.given, user)
+	}
 }
 
-// evict removes the entry that ends first.
-func evict[T any](m map[string]T, end func(T) time.Time) {
-	first, found := "", false
-	for user, v := range m {
-		if !found || end(v).Before(end(m[first])) {
-			first, found = user, true
+// expire ends a consent of ours whose time is up.
+func (p *peers) expire(user string, g *given) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := g.InForce(time.Now()); !ok && p.given[user] == g {
+		g.Expired()
+		p.settle(user)
+	}
+}
+
+func (p *peers) consent(user string) (word uint64, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.suspect(user); err != nil {
+		return 0, err
+	}
+	p.words++
+	p.of(user).Consent(p.words, time.Now().Add(chatproto.ConsentGrantTTL))
+	p.settle(user)
+	return p.words, nil
+}
+
+// answered takes the answer to a consent.
+func (p *peers) answered(user string, word uint64, a answer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.given[user]
+	if g == nil {
+		return
+	}
+	ttl := a.ttl
+	if ttl == 0 {
+		ttl = chatproto.ConsentGrantTTL
+	}
+	switch {
+	case a.code.Class() != 2:
+		g.Refused(word, a.code == chatproto.ReplyNotAsked)
+	case p.vet(user, a.key):
+		p.name(user, a.key)
+		g.Granted(word, a.key, time.Now().Add(ttl))
+	default:
+		g.Refused(word, true)
+	}
+	p.settle(user)
+}
+
+// takeBack ends our consent to user, by our own word.
+func (p *peers) takeBack(user string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if g := p.given[user]; g != nil {
+		if _, ok := g.InForce(time.Now()); ok {
+			g.took = true
+		}
+		g.TakeBack()
+		p.settle(user)
+	}
+}
+
+// name notes the key by which the server names a user. mu is held.
+func (p *peers) name(user, key string) {
+	if key == "" {
+		delete(p.named, user)
+		return
+	}
+	if p.named[user] == "" && len(p.named) >= maxPairs {
+		for any := range p.named {
+			delete(p.named, any) // it comes again when it matters
+			break
 		}
 	}
-	delete(m, first)
+	p.named[user] = key
+}
+
+// asked takes a request of user.
+func (p *peers) asked(user, key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.name(user, key)
+	if !p.vet(user, key) {
+		key = ""
+	}
+	p.of(user).Asked(key)
+	p.settle(user)
 }
 
 // grant keeps an address that the server gave out to us.
-func (p *peers) grant(user string, addr netip.AddrPort, ttl time.Duration) {
+func (p *peers) grant(user, key string, places []netip.AddrPort, ttl time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if old := p.grants[user]; old != nil && old.addr != addr {
+	p.name(user, key)
+	p.vet(user, key)
+	old := p.grants[user]
+	if old != nil && (old.key != key || old.gone) {
 		p.hangUp(user)
-	} else if old == nil && len(p.grants) >= maxPairs {
-		evict(p.grants, func(g *grant) time.Time { return g.until })
 	}
-	p.grants[user] = &grant{addr: addr, until: time.Now().Add(ttl)}
+	if old == nil && len(p.grants) >= maxPairs {
+		p.evictGrant()
+	}
+	if old != nil {
+		old.timer.Stop()
+	}
+	g := &grant{key: key, places: places, until: time.Now().Add(ttl)}
+	g.timer = time.AfterFunc(ttl, func() { p.grantExpired(user, g) })
+	p.grants[user] = g
 }
 
-// ungrant ends it. gone keeps a tombstone.
-func (p *peers) ungrant(user string, gone bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if g := p.grants[user]; g != nil && gone {
-		g.gone = true
-	} else {
-		delete(p.grants, user)
+func (p *peers) evictGrant() {
+	var first string
+	for user, g := range p.grants {
+		if first == "" || g.until.Before(p.grants[first].until) {
+			first = user
+		}
 	}
+	p.dropGrant(first)
+}
+
+// dropGrant forgets a grant. mu is held.
+func (p *peers) dropGrant(user string) {
+	p.grants[user].timer.Stop()
+	delete(p.grants, user)
 	p.hangUp(user)
 }
 
-// hangUp closes the line to user. mu is held.
-func (p *peers) hangUp(user string) {
-	if l := p.dialled[user]; l != nil {
-		l.hangUp()
-		delete(p.dialled, user)
+func (p *peers) grantExpired(user string, g *grant) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.grants[user] == g {
+		g.gone = true
+		p.hangUp(user)
 	}
 }
 
-// lookUp returns the address to which we may write now.
-func (p *peers) lookUp(user string) (netip.AddrPort, error) {
+// ungrant ends a grant, and reports whether there was one. tombstone keeps a
+// mark of it.
+func (p *peers) ungrant(user string, tombstone bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	g := p.grants[user]
+	if g == nil {
+		return false
+	}
+	there := !g.gone
+	if tombstone {
+		g.gone = true
+		g.timer.Stop()
+		p.hangUp(user)
+	} else {
+		p.dropGrant(user)
+	}
+	return there
+}
+
+// ended takes the server's word that our consent to user has ended, and
+// reports whether there was one.
+func (p *peers) ended(user string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.given[user]
+	if g == nil {
+		return false
+	}
+	_, there := g.InForce(time.Now())
+	there = there || g.took
+	g.Ended()
+	g.took = false
+	p.settle(user)
+	return there
+}
+
+// lookUp returns the grant by which we may write to user now. mu is held.
+func (p *peers) lookUp(user string) (*grant, error) {
+	g := p.grants[user]
 	switch {
 	case g == nil:
-		return netip.AddrPort{}, ErrNoConsent
+		return nil, ErrNoConsent
 	case g.gone, !time.Now().Before(g.until):
-		return netip.AddrPort{}, ErrPeerGone
+		return nil, ErrPeerGone
 	}
-	return g.addr, nil
+	if err := p.suspect(user); err != nil {
+		return nil, err
+	}
+	if g.key == "" {
+		return nil, errNoKey
+	}
+	return g, nil
 }
 
 // sessionEnded ends all consents of both directions: they belonged to a
@@ -172,12 +386,14 @@ func (p *peers) lookUp(user string) (netip.AddrPort, error) {
 func (p *peers) sessionEnded() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	clear(p.armed)
-	for l := range p.accepted {
-		l.close()
+	for user, g := range p.given {
+		g.Ended()
+		g.took = false
+		p.settle(user)
 	}
 	for user, g := range p.grants {
 		g.gone = true
+		g.timer.Stop()
 		p.hangUp(user)
 	}
 }
@@ -185,9 +401,11 @@ func (p *peers) sessionEnded() {
 // consentAsked passes on that a user asks for our address.
 func (cn *conn) consentAsked(f *chatproto.Frame) error {
 	user, ok := userOf(f, "user")
-	if !ok {
+	key, ok2 := keyOf(f)
+	if !ok || !ok2 {
 		return errFields
 	}
+	cn.c.peers.asked(user, key)
 	text := string(f.Description)
 	call := cn.c.cfg.Callbacks.OnConsentAsked
 	if call == nil {
@@ -196,16 +414,35 @@ func (cn *conn) consentAsked(f *chatproto.Frame) error {
 	return cn.c.events.push(event{call: func(ctx context.Context) { call(ctx, user, text) }})
 }
 
+// keyOf reads a user's key, "" if there is none.
+func keyOf(f *chatproto.Frame) (string, bool) {
+	v, has := f.Get("key")
+	if !has {
+		return "", true
+	}
+	_, err := handshake.ParseKey(string(v))
+	return string(v), err == nil
+}
+
 // address takes the address of a user who consented.
 func (cn *conn) address(f *chatproto.Frame) error {
 	user, ok := userOf(f, "user")
+	key, ok2 := keyOf(f)
 	ip, err := netip.ParseAddr(f.Value("addr"))
 	port, err2 := strconv.ParseUint(f.Value("port"), 10, 16)
-	if !ok || err != nil || err2 != nil {
+	if !ok || !ok2 || err != nil || err2 != nil {
 		return errFields
 	}
+	places := []netip.AddrPort{netip.AddrPortFrom(ip, uint16(port))}
+	if _, has := f.Get("cand"); has {
+		more, err := handshake.ParsePlaces(f.Value("cand"))
+		if err != nil {
+			return errFields
+		}
+		places = append(places, more...)
+	}
 	a := Address{User: user, Host: ip.String(), Port: int(port), TTL: millis(f, "ttl"), Text: string(f.Description)}
-	cn.c.peers.grant(user, netip.AddrPortFrom(ip, uint16(port)), a.TTL)
+	cn.c.peers.grant(user, key, places, a.TTL)
 	call := cn.c.cfg.Callbacks.OnAddress
 	if call == nil {
 		return nil
@@ -214,7 +451,8 @@ func (cn *conn) address(f *chatproto.Frame) error {
 }
 
 // revoked heeds the end of a consent: the other side's, then we may no
-// longer write, or our own, then they may not.
+// longer write, or our own, then they may not. One that was heard of before
+// is not told again.
 func (cn *conn) revoked(f *chatproto.Frame) error {
 	user, ok := userOf(f, "user")
 	owner, ok2 := userOf(f, "owner")
@@ -222,13 +460,14 @@ func (cn *conn) revoked(f *chatproto.Frame) error {
 		return errFields
 	}
 	r := Revocation{User: user, Owner: owner, Why: f.Value("why"), Text: string(f.Description)}
+	news := false
 	if owner == user {
-		cn.c.peers.ungrant(user, r.Why != "revoked" && r.Why != "blocked")
+		news = cn.c.peers.ungrant(user, r.Why != "revoked" && r.Why != "blocked")
 	} else {
-		cn.c.peers.disarm(user)
+		news = cn.c.peers.ended(user)
 	}
 	call := cn.c.cfg.Callbacks.OnRevoked
-	if call == nil {
+	if call == nil || !news {
 		return nil
 	}
 	return cn.c.events.push(event{call: func(ctx context.Context) { call(ctx, r) }})

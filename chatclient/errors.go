@@ -35,7 +35,8 @@ var (
 	ErrNoConsent = errors.New("chatclient: the user has not consented to a private chat")
 
 	// ErrPeerGone says that the user who had consented to a private chat is no
-	// longer at their address. Nothing was sent.
+	// longer at their address, or that somebody else answers there. Nothing
+	// was sent, unless the error matches ErrUnknown too.
 	ErrPeerGone = errors.New("chatclient: the user is no longer at this address")
 )
 

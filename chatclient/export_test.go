@@ -2,6 +2,7 @@ package chatclient
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 
 	"github.com/parleyproto/parley/chatclient/internal/journal"
@@ -11,6 +12,9 @@ import (
 func (cfg *Config) PeerNetwork(listen func(network, address string) (net.Listener, error), dial func(ctx context.Context, network, address string) (net.Conn, error)) {
 	cfg.peerNet = peerNetwork{listen, dial}
 }
+
+// Certificate is what the identity shows in TLS.
+func (id *Identity) Certificate() tls.Certificate { return id.cert }
 
 // OpenStateFileOn is OpenStateFile on another file system.
 func OpenStateFileOn(fs journal.FS, path string) (*StateFile, error) { return openStateFile(fs, path) }

@@ -2,10 +2,10 @@ package chatclient
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
-	"strconv"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -23,19 +23,10 @@ const (
 	peerWriteWithin = 10 * time.Second
 )
 
-// A peerNetwork is how private lines are opened.
+// A peerNetwork is how private lines are opened; nil is the usual way.
 type peerNetwork struct {
 	listen func(network, address string) (net.Listener, error)
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
-}
-
-func (n *peerNetwork) fill() {
-	if n.listen == nil {
-		n.listen = net.Listen
-	}
-	if n.dial == nil {
-		n.dial = (&net.Dialer{}).DialContext
-	}
 }
 
 // listen opens the listener, if there is to be one and is none. server is the
@@ -49,9 +40,6 @@ func (p *peers) listen(server net.Conn) error {
 	if p.closed || p.ln != nil || cfg.PeerListen == peerListenOff || cfg.Callbacks.OnPrivate == nil {
 		return nil
 	}
-	if !p.local && !cfg.AllowCleartext {
-		return nil // a line would show its text on the network (SPEC section 9.6)
-	}
 	addr := cfg.PeerListen
 	if addr == "" {
 		addr = ":0"
@@ -59,25 +47,17 @@ func (p *peers) listen(server net.Conn) error {
 			addr = net.JoinHostPort(ip.String(), "0")
 		}
 	}
-	ln, err := cfg.peerNet.listen("tcp", addr)
+	listen := cfg.peerNet.listen
+	if listen == nil {
+		listen = net.Listen
+	}
+	ln, err := listen("tcp", addr)
 	if err != nil {
 		return err
 	}
 	p.ln = ln
 	p.workers.Go(func() { p.accept(ln) })
 	return nil
-}
-
-// port returns where we listen, 0 if nowhere.
-func (p *peers) port() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ln == nil {
-		return 0
-	}
-	_, s, _ := net.SplitHostPort(p.ln.Addr().String())
-	port, _ := strconv.Atoi(s)
-	return port
 }
 
 // stopListening closes the listener; a later login opens another.
@@ -100,6 +80,12 @@ func (p *peers) shut() {
 	}
 	for user := range p.dialled {
 		p.hangUp(user)
+	}
+	for user := range p.given {
+		p.settle(user)
+	}
+	for _, g := range p.grants {
+		g.timer.Stop()
 	}
 	p.mu.Unlock()
 	p.workers.Wait()
@@ -127,22 +113,25 @@ func (p *peers) accept(ln net.Listener) {
 
 // An acceptedLine is a private line that another client opened to us.
 type acceptedLine struct {
-	nc   net.Conn
+	raw  net.Conn
+	tls  *tls.Conn     // over raw
+	key  string        // of the other end, proved; "" before
 	from string        // "" for a stranger; peers.mu guards it
 	gone chan struct{} // closed with the line; peers.mu
 }
 
-// close ends the line. peers.mu is held.
+// close ends the line at once. peers.mu is held.
 func (l *acceptedLine) close() {
 	select {
 	case <-l.gone:
 	default:
 		close(l.gone)
-		l.nc.Close()
+		l.raw.Close() // and not tls, whose farewell would wait for whoever does not read
 	}
 }
 
-// welcome takes a new line in, unless there are too many.
+// welcome takes a new line in, unless there are too many, or nobody may write
+// to us.
 func (p *peers) welcome(nc net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,11 +141,12 @@ func (p *peers) welcome(nc net.Conn) {
 			strangers++
 		}
 	}
-	if p.closed || len(p.accepted) >= maxLines || strangers >= maxStrangers {
+	if p.closed || len(p.accepted) >= maxLines || strangers >= maxStrangers || !p.expects() {
 		nc.Close()
 		return
 	}
-	l := &acceptedLine{nc: nc, gone: make(chan struct{})}
+	l := &acceptedLine{raw: nc, gone: make(chan struct{})}
+	l.tls = tls.Server(nc, p.id.tlsConfig(p.consented))
 	p.accepted[l] = struct{}{}
 	p.workers.Go(func() {
 		p.serve(l)
@@ -167,27 +157,63 @@ func (p *peers) welcome(nc net.Conn) {
 	})
 }
 
-// serve answers one line: PEER within the time for it, then messages.
+// expects reports whether anybody may write to us. mu is held.
+func (p *peers) expects() bool {
+	now := time.Now()
+	for _, g := range p.given {
+		if _, ok := g.InForce(now); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// consented returns an error unless whoever has this key may write to us.
+func (p *peers) consented(key string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for _, g := range p.given {
+		if g.Allows(key, now) {
+			return nil
+		}
+	}
+	return errOtherKey
+}
+
+// serve answers one line: TLS, and then PEER, within the time for them, then
+// messages.
 func (p *peers) serve(l *acceptedLine) {
-	rd := chatproto.NewReader(l.nc)
+	l.raw.SetDeadline(time.Now().Add(introduceWithin))
+	if err := l.tls.Handshake(); err != nil {
+		p.c.cfg.Logger.Info("a private line was refused", slog.Any("err", err))
+		return
+	}
+	state := l.tls.ConnectionState()
+	key, err := lineKey(&state)
+	if err != nil {
+		return
+	}
+	l.key = key
+	rd := chatproto.NewReader(l.tls)
 	var f chatproto.Frame
-	l.nc.SetDeadline(time.Now().Add(introduceWithin))
 	if err := rd.Next(&f); err != nil {
 		l.refuse(err)
 		return
 	}
-	from, refusal := p.introduce(l, &f)
+	src, refusal := p.introduce(l, &f)
 	if refusal != nil {
 		l.refuse(refusal)
 		return
 	}
+	p.remember(src.from, key)
 	greeting := chatproto.Begin(nil, chatproto.ReplyGreeting)
 	greeting.Uint("v", uint64(chatproto.V1.Number))
 	if !l.write(&greeting, "") {
 		return
 	}
 	for {
-		l.nc.SetReadDeadline(time.Now().Add(acceptedIdle))
+		l.raw.SetReadDeadline(time.Now().Add(acceptedIdle))
 		if err := rd.Next(&f); err != nil {
 			l.refuse(err)
 			return
@@ -195,7 +221,7 @@ func (p *peers) serve(l *acceptedLine) {
 		switch f.Code {
 		case chatproto.LIVE:
 		case chatproto.MESG:
-			if !p.take(l, from, &f) {
+			if !p.take(l, src, &f) {
 				return
 			}
 		case chatproto.QUIT:
@@ -209,22 +235,25 @@ func (p *peers) serve(l *acceptedLine) {
 	}
 }
 
-// introduce checks PEER: only who was consented to is answered, and has one
-// line, the latest.
-func (p *peers) introduce(l *acceptedLine, f *chatproto.Frame) (string, *chatproto.Error) {
+// introduce checks PEER: only who was consented to, by the key of this line,
+// is answered, and has one line, the latest.
+func (p *peers) introduce(l *acceptedLine, f *chatproto.Frame) (source, *chatproto.Error) {
 	from, ok := userOf(f, "from")
 	to, ok2 := userOf(f, "to")
-	if f.Code != chatproto.PEER || !ok || !ok2 {
-		return "", &chatproto.Error{Code: chatproto.ReplyBadField, Text: "PEER v=1 from= to= comes first"}
+	value, _ := f.Get("origin")
+	origin, ok3 := chatproto.ParseOrigin(value)
+	if f.Code != chatproto.PEER || !ok || !ok2 || !ok3 {
+		return source{}, &chatproto.Error{Code: chatproto.ReplyBadField, Text: "PEER v=1 from= to= origin= comes first"}
 	}
 	if _, err := chatproto.Negotiate(f.Value("v"), chatproto.V1); err != nil {
-		return "", asRefusal(err)
+		return source{}, asRefusal(err)
 	}
 	name := p.c.User()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if to != name || !time.Now().Before(p.armed[from]) {
-		return "", &chatproto.Error{Code: chatproto.ReplyBlocked, Text: noConsent}
+	g := p.given[from]
+	if to != name || g == nil || !g.Allows(l.key, time.Now()) {
+		return source{}, &chatproto.Error{Code: chatproto.ReplyBlocked, Text: noConsent}
 	}
 	for other := range p.accepted {
 		if other.from == from {
@@ -232,7 +261,7 @@ func (p *peers) introduce(l *acceptedLine, f *chatproto.Frame) (string, *chatpro
 		}
 	}
 	l.from = from
-	return from, nil
+	return source{from, origin}, nil
 }
 
 func asRefusal(err error) *chatproto.Error {
@@ -241,56 +270,6 @@ func asRefusal(err error) *chatproto.Error {
 		refusal = &chatproto.Error{Code: chatproto.ReplyInternal}
 	}
 	return refusal
-}
-
-// take gives a private message to the callback and answers when that has
-// returned. It reports whether the line goes on.
-func (p *peers) take(l *acceptedLine, from string, f *chatproto.Frame) bool {
-	n, ok := f.Uint("n")
-	text, ok2 := chatproto.MessageText(from, f.Description)
-	if !ok || n == 0 || !ok2 {
-		l.refuse(&chatproto.Error{Code: chatproto.ReplyBadField})
-		return false
-	}
-	if err := chatproto.CheckText(string(text)); err != nil {
-		l.refuse(err)
-		return false
-	}
-	if !p.mayWrite(l) {
-		l.refuse(&chatproto.Error{Code: chatproto.ReplyBlocked, Text: noConsent})
-		return false
-	}
-	m := PrivateMessage{From: from, Text: string(text)}
-	taken := make(chan error, 1)
-	call := p.c.cfg.Callbacks.OnPrivate
-	err := p.c.events.push(event{call: func(ctx context.Context) {
-		if !p.mayWrite(l) {
-			taken <- errRevoked
-			return
-		}
-		taken <- call(ctx, m)
-	}})
-	if err == nil {
-		select {
-		case err = <-taken:
-		case <-l.gone:
-			return false
-		case <-p.c.life.Done():
-			return false
-		}
-	}
-	if err == errRevoked {
-		l.refuse(&chatproto.Error{Code: chatproto.ReplyBlocked, Text: noConsent})
-		return false
-	}
-	code := chatproto.ReplyAccepted
-	if err != nil {
-		code = chatproto.ReplyInternal
-		p.c.cfg.Logger.Warn("the private message callback failed", slog.String("from", from), slog.Any("err", err))
-	}
-	reply := chatproto.Begin(nil, code)
-	reply.Uint("n", n)
-	return l.write(&reply, chatproto.V1.Sentence(0, code))
 }
 
 // noConsent is what is told to whoever was not consented to.
@@ -305,8 +284,9 @@ func (p *peers) mayWrite(l *acceptedLine) bool {
 	case <-l.gone:
 		return false
 	default:
-		return time.Now().Before(p.armed[l.from])
 	}
+	g := p.given[l.from]
+	return g != nil && g.Allows(l.key, time.Now())
 }
 
 func (l *acceptedLine) write(line *chatproto.Line, text string) bool {
@@ -314,8 +294,8 @@ func (l *acceptedLine) write(line *chatproto.Line, text string) bool {
 	if err != nil {
 		return false
 	}
-	l.nc.SetWriteDeadline(time.Now().Add(peerWriteWithin))
-	_, err = l.nc.Write(b)
+	l.raw.SetWriteDeadline(time.Now().Add(peerWriteWithin))
+	_, err = l.tls.Write(b)
 	return err == nil
 }
 

@@ -2,14 +2,75 @@ package chatclient_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"syscall"
+	"testing"
+	"time"
 
 	"github.com/parleyproto/parley/chatclient"
+	"github.com/parleyproto/parley/chatproto/handshake"
 )
+
+// The identities of users in tests: B is the client, A and C are others, M
+// stands between.
+var identities = map[string]byte{"A": 1, "B": 2, "C": 3, "M": 9}
+
+func identityOf(t testing.TB, user string) *chatclient.Identity {
+	return testIdentity(t, identities[user])
+}
+
+func keyOf(t testing.TB, user string) string { return identityOf(t, user).Key() }
+
+// lineTLS is how a well-behaved client opens or takes a private line, without
+// looking at the other end's key.
+func lineTLS(t testing.TB, user string) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{identityOf(t, user).Certificate()},
+		InsecureSkipVerify: true, ClientAuth: tls.RequireAnyClientCert, NextProtos: []string{handshake.PeerALPN}, SessionTicketsDisabled: true}
+}
+
+// connect opens a connection to a listener.
+func (n *peerNet) connect(t testing.TB, port int) net.Conn {
+	t.Helper()
+	nc, err := n.dial(t.Context(), "tcp", fmt.Sprint("127.0.0.1:", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc
+}
+
+// link opens a private line as user.
+func (n *peerNet) link(t testing.TB, port int, user string) *link {
+	t.Helper()
+	return newLink(t, tls.Client(n.connect(t, port), lineTLS(t, user)))
+}
+
+// refused opens a private line as user and expects that it ends in the
+// handshake, before anything that is said in it is heard.
+func (n *peerNet) refused(t testing.TB, port int, user string) {
+	t.Helper()
+	c := tls.Client(n.connect(t, port), lineTLS(t, user))
+	c.SetDeadline(time.Now().Add(time.Minute))
+	fmt.Fprintf(c, "PEER v=1 from=%s to=B origin=5eed\r\nMESG n=1 :%s: let me in\r\n", user, user)
+	if got, err := io.ReadAll(c); len(got) > 0 || isTimeout(err) {
+		t.Errorf("%s is answered %q (%v)", user, got, err)
+	}
+	c.Close()
+}
+
+// accept takes a private line as user.
+func accept(t testing.TB, ln net.Listener, user string) *link {
+	t.Helper()
+	nc, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newLink(t, tls.Server(nc, lineTLS(t, user)))
+}
 
 // A peerNet is a network in memory for private lines. Its listeners have the
 // ports 28403 and up.

@@ -17,32 +17,26 @@ import (
 func asker(t *testing.T, s *server, n *peerNet, addr string) (*chatclient.Client, *link, net.Listener) {
 	cfg := s.config()
 	n.use(&cfg)
+	cfg.Identity = identityOf(t, "B")
 	addresses := make(chan chatclient.Address, 1)
 	cfg.Callbacks.OnAddress = func(_ context.Context, a chatclient.Address) { addresses <- a }
 	c, l := s.login(cfg)
 	ln, _ := n.listen("tcp", "")
 	done := async(func() error { return c.RequestAddress(t.Context(), "C") })
 	l.play(`
-		C: ADDR n=1 user=C
-		S: 202 n=1`)
+		C: LSTN n=1 key=* sig=*
+		C: ADDR n=2 user=C
+		S: 200 n=1
+		S: 202 n=2`)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	l.play("S: GETA user=C addr=" + addr + " port=28403 ttl=600000 :28403 " + addr + " C")
+	l.play("S: GETA user=C addr=" + addr + " port=28403 ttl=600000 key=" + keyOf(t, "C") + " :28403 " + addr + " C")
 	want := chatclient.Address{User: "C", Host: addr, Port: 28403, TTL: 10 * time.Minute, Text: "28403 " + addr + " C"}
 	if got := <-addresses; got != want {
 		t.Errorf("got %+v", got)
 	}
 	return c, l, ln
-}
-
-func accept(t *testing.T, ln net.Listener) *link {
-	t.Helper()
-	nc, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newLink(t, nc)
 }
 
 func private(c *chatclient.Client, text string) <-chan sent {
@@ -60,9 +54,9 @@ func TestPrivateSend(t *testing.T) {
 		c, l, ln := asker(t, s, n, "127.0.0.1")
 		go l.keepAlive()
 		got := private(c, "p2p message")
-		p := accept(t, ln)
+		p := accept(t, ln, "C")
 		p.play(`
-			C: PEER v=1 from=B to=C
+			C: PEER v=1 from=B to=C origin=*
 			S: 220 v=1
 			C: MESG n=1 :B: p2p message
 			S: 201 n=1`)
@@ -79,27 +73,33 @@ func TestPrivateSend(t *testing.T) {
 		}
 		p.play(`
 			C+60s: QUIT
+			S: 221
 			C: <close>`)
 		got = private(c, "again")
-		p = accept(t, ln)
+		p = accept(t, ln, "C")
 		p.play(`
-			C: PEER v=1 from=B to=C
+			C: PEER v=1 from=B to=C origin=*
 			S: 220 v=1
-			C: MESG n=1 :B: again
-			S: 201 n=1`)
+			C: MESG n=3 :B: again
+			S: 201 n=3`)
 		if r := <-got; r.err != nil {
 			t.Error(r.err)
 		}
 		p.play("S: <close>") // noticed at once: the next message takes a new line
 		synctest.Wait()
 		got = private(c, "once more")
-		p = accept(t, ln)
+		p = accept(t, ln, "C")
 		p.play(`
-			C: PEER v=1 from=B to=C
+			C: PEER v=1 from=B to=C origin=*
 			S: 220 v=1
-			C: MESG n=1 :B: once more
+			C: MESG n=4 :B: once more
 			S: <close>`)
-		if r := <-got; !errors.Is(r.err, chatclient.ErrUnknown) {
+		accept(t, ln, "C").play(`
+			C: PEER v=1 from=B to=C origin=*
+			S: 220 v=1
+			C: MESG n=4 :B: once more
+			S: 201 n=4`)
+		if r := <-got; r.err != nil {
 			t.Error(r.err)
 		}
 	})
@@ -119,7 +119,7 @@ func TestPrivateNoConsent(t *testing.T) {
 		{"blocked", "S: RVKD user=C owner=C why=blocked", chatclient.ErrNoConsent},
 		{"granted again", `
 			S: RVKD user=C owner=C why=gone
-			S: GETA user=C addr=127.0.0.1 port=28999 ttl=600000`, chatclient.ErrPeerGone},
+			S: GETA user=C addr=127.0.0.1 port=28999 ttl=600000 key=` + keyOf(t, "C"), chatclient.ErrPeerGone},
 		{"gone, then revoked", `
 			S: RVKD user=C owner=C why=gone
 			S: RVKD user=C owner=C why=revoked`, chatclient.ErrNoConsent},
@@ -133,13 +133,13 @@ func TestPrivateNoConsent(t *testing.T) {
 					t.Errorf("never asked: %v", err)
 				}
 				got := private(c, "x")
-				p := accept(t, ln)
-				p.play("C: PEER v=1 from=B to=C\nS: 220 v=1\nC: MESG n=1 :B: x\nS: 201 n=1")
+				p := accept(t, ln, "C")
+				p.play("C: PEER v=1 from=B to=C origin=*\nS: 220 v=1\nC: MESG n=1 :B: x\nS: 201 n=1")
 				if r := <-got; r.err != nil {
 					t.Error(r.err)
 				}
 				l.play(test.script)
-				p.play("C: QUIT\nC: <close>")
+				p.play("C: <close>")
 				synctest.Wait()
 				if _, err := c.Private(t.Context(), "C", "x"); !errors.Is(err, test.want) || errors.Is(err, chatclient.ErrUnknown) {
 					t.Error(err)
@@ -156,7 +156,7 @@ func TestConsentHasADirection(t *testing.T) {
 		c, l, ln := asker(t, s, n, "127.0.0.1")
 		l.play("S: RVKD user=C owner=B why=revoked")
 		got := private(c, "x")
-		accept(t, ln).play("C: PEER v=1 from=B to=C\nS: 220 v=1\nC: MESG n=1 :B: x\nS: 201 n=1")
+		accept(t, ln, "C").play("C: PEER v=1 from=B to=C origin=*\nS: 220 v=1\nC: MESG n=1 :B: x\nS: 201 n=1")
 		if r := <-got; r.err != nil {
 			t.Error(r.err)
 		}
@@ -166,16 +166,16 @@ func TestConsentHasADirection(t *testing.T) {
 // Whoever answers at the address and is not the user is not the user.
 func TestPrivateWrongAnswer(t *testing.T) {
 	for name, script := range map[string]string{
-		"refused": "C: PEER v=1 from=B to=C\nS: 553 :No consent to a private chat\nS: <close>",
-		"closed":  "C: PEER v=1 from=B to=C\nS: <close>",
-		"silent":  "C: PEER v=1 from=B to=C\nC+10s: <close>",
+		"refused": "C: PEER v=1 from=B to=C origin=*\nS: 553 :No consent to a private chat\nS: <close>",
+		"closed":  "C: PEER v=1 from=B to=C origin=*\nS: <close>",
+		"silent":  "C: PEER v=1 from=B to=C origin=*\nC+10s: <close>",
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, n := newServer(t), newPeerNet()
 				c, _, ln := asker(t, s, n, "127.0.0.1")
 				got := private(c, "x")
-				accept(t, ln).play(script)
+				accept(t, ln, "C").play(script)
 				if r := <-got; !errors.Is(r.err, chatclient.ErrPeerGone) || errors.Is(r.err, chatclient.ErrUnknown) {
 					t.Error(r.err)
 				}
@@ -226,7 +226,7 @@ func TestPrivateAddresses(t *testing.T) {
 				return nil, errors.New("refused")
 			})
 			c, l := s.login(cfg)
-			l.play("S: GETA user=C addr=" + test.addr + " port=28403 ttl=600000")
+			l.play("S: GETA user=C addr=" + test.addr + " port=28403 ttl=600000 key=" + keyOf(t, "C"))
 			synctest.Wait()
 			if _, err := c.Private(t.Context(), "C", "x"); !errors.Is(err, chatclient.ErrPeerGone) || dialled != test.dialled {
 				t.Errorf("%s at %s: dialled %v, %v", test.addr, test.server, dialled, err)
@@ -242,7 +242,7 @@ func TestPrivateBothEnds(t *testing.T) {
 		b, lb, texts := owner(t, s, n)
 		consent(t, b, lb, 2, "B")
 		a, la, _ := asker(t, newServer(t), n, "127.0.0.1")
-		la.play("S: GETA user=B addr=127.0.0.1 port=28403 ttl=600000")
+		la.play("S: GETA user=B addr=127.0.0.1 port=28403 ttl=600000 key=" + keyOf(t, "B"))
 		synctest.Wait()
 		if _, err := a.Private(t.Context(), "B", "two\nlines"); err != nil {
 			t.Error(err)

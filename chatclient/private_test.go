@@ -19,6 +19,7 @@ import (
 func owner(t *testing.T, s *server, n *peerNet) (*chatclient.Client, *link, chan string) {
 	cfg := s.config()
 	n.use(&cfg)
+	cfg.Identity = identityOf(t, "B")
 	texts := make(chan string, 100)
 	cfg.Callbacks.OnPrivate = func(_ context.Context, m chatclient.PrivateMessage) error {
 		if m.Text == "fail" {
@@ -28,7 +29,7 @@ func owner(t *testing.T, s *server, n *peerNet) (*chatclient.Client, *link, chan
 		return nil
 	}
 	c, l := s.login(cfg)
-	l.play("C: LSTN n=1 port=28403\nS: 200 n=1")
+	l.play("C: LSTN n=1 port=28403 key=" + keyOf(t, "B") + " sig=*\nS: 200 n=1")
 	return c, l, texts
 }
 
@@ -36,19 +37,10 @@ func owner(t *testing.T, s *server, n *peerNet) (*chatclient.Client, *link, chan
 func consent(t *testing.T, c *chatclient.Client, l *link, n int, user string) {
 	t.Helper()
 	done := async(func() error { return c.Consent(t.Context(), user) })
-	l.play(fmt.Sprintf("C: CNST n=%d user=%s\nS: 200 n=%d", n, user, n))
+	l.play(fmt.Sprintf("C: CNST n=%d user=%s\nS: 200 n=%d key=%s ttl=600000", n, user, n, keyOf(t, user)))
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-}
-
-func (n *peerNet) link(t *testing.T, port int) *link {
-	t.Helper()
-	nc, err := n.dial(t.Context(), "tcp", fmt.Sprint("127.0.0.1:", port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newLink(t, nc)
 }
 
 // Who was consented to may write: the answer comes when the callback took it.
@@ -57,9 +49,9 @@ func TestPrivateReceive(t *testing.T) {
 		s, n := newServer(t), newPeerNet()
 		c, l, texts := owner(t, s, n)
 		consent(t, c, l, 2, "A")
-		p := n.link(t, 28403)
+		p := n.link(t, 28403, "A")
 		p.play(`
-			S: PEER v=1 from=A to=B
+			S: PEER v=1 from=A to=B origin=5eed
 			C: 220 v=1
 			S: MESG n=1 :A: p2p message
 			C: 201 n=1
@@ -77,29 +69,31 @@ func TestPrivateReceive(t *testing.T) {
 	})
 }
 
-// Anyone else is refused before anything is read.
-func TestPrivateStrangers(t *testing.T) {
+// Who says what is not allowed on a line is told so.
+func TestPrivateMistakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, n := newServer(t), newPeerNet()
 		c, l, texts := owner(t, s, n)
 		consent(t, c, l, 2, "A")
 		go l.keepAlive()
 		for _, script := range []string{
-			"S: PEER v=1 from=C to=B\nC: 553 :No consent to a private chat\nC: <close>",
-			"S: PEER v=1 from=A to=D\nC: 553 :No consent to a private chat\nC: <close>",
-			"S: PEER v=2 from=A to=B\nC: 505 :No common protocol version\nC: <close>",
-			"S: PEER v=1 from=A\nC: 501 :PEER v=1 from= to= comes first\nC: <close>",
-			"S: MESG n=1 :A: x\nC: 501 :PEER v=1 from= to= comes first\nC: <close>",
-			"S: PEER v=1 from=A to=B\nC: 220 v=1\nS: MESG n=1 :C: forged\nC: 501 :*\nC: <close>",
-			"S: PEER v=1 from=A to=B\nC: 220 v=1\nS: SEND n=1 to=C :x\nC: 503 :Not allowed now\nC: <close>",
-			"S: PEER v=1 from=A to=B\nC: 220 v=1\nS: MESG n=1 :A: " + strings.Repeat("x", 7169) + "\nC: 552 :The message is too long: expected a text of 7168 octets at most\nC: <close>",
+			"S: PEER v=1 from=C to=B origin=5eed\nC: 553 :No consent to a private chat\nC: <close>",
+			"S: PEER v=1 from=A to=D origin=5eed\nC: 553 :No consent to a private chat\nC: <close>",
+			"S: PEER v=2 from=A to=B origin=5eed\nC: 505 :No common protocol version\nC: <close>",
+			"S: PEER v=1 from=A\nC: 501 :PEER v=1 from= to= origin= comes first\nC: <close>",
+			"S: PEER v=1 from=A to=B\nC: 501 :PEER v=1 from= to= origin= comes first\nC: <close>",
+			"S: PEER v=1 from=A to=B origin=0\nC: 501 :PEER v=1 from= to= origin= comes first\nC: <close>",
+			"S: MESG n=1 :A: x\nC: 501 :PEER v=1 from= to= origin= comes first\nC: <close>",
+			"S: PEER v=1 from=A to=B origin=5eed\nC: 220 v=1\nS: MESG n=1 :C: forged\nC: 501 :*\nC: <close>",
+			"S: PEER v=1 from=A to=B origin=5eed\nC: 220 v=1\nS: SEND n=1 to=C :x\nC: 503 :Not allowed now\nC: <close>",
+			"S: PEER v=1 from=A to=B origin=5eed\nC: 220 v=1\nS: MESG n=1 :A: " + strings.Repeat("x", 7169) + "\nC: 552 :The message is too long: expected a text of 7168 octets at most\nC: <close>",
 			"C+5s: <close>",
-			"S: PEER v=1 from=A to=B\nC: 220 v=1\nC+90s: <close>",
+			"S: PEER v=1 from=A to=B origin=5eed\nC: 220 v=1\nC+90s: <close>",
 		} {
 			script = strings.ReplaceAll(script, "501 :*", "501 :A field is missing or wrong")
-			n.link(t, 28403).play(script)
+			n.link(t, 28403, "A").play(script)
 		}
-		p := n.link(t, 28403)
+		p := n.link(t, 28403, "A")
 		fmt.Fprint(p.nc, "GET / HTTP/1.1\r\n")
 		if got := p.read(); !strings.HasPrefix(got, "500 :") {
 			t.Errorf("got %q", got)
@@ -117,11 +111,11 @@ func TestPrivateManyStrangers(t *testing.T) {
 		c, l, _ := owner(t, s, n)
 		consent(t, c, l, 2, "A")
 		for range 16 {
-			n.link(t, 28403)
+			n.connect(t, 28403)
 		}
-		n.link(t, 28403).play("C: <close>")
+		n.refused(t, 28403, "A")
 		time.Sleep(6 * time.Second)
-		n.link(t, 28403).play("S: PEER v=1 from=A to=B\nC: 220 v=1")
+		n.link(t, 28403, "A").play("S: PEER v=1 from=A to=B origin=5eed\nC: 220 v=1")
 	})
 }
 
@@ -151,7 +145,7 @@ func TestPrivateConsentEnds(t *testing.T) {
 			l.play("S: <close>")
 			l.s.link().play(hello + `
 				S: 230 user=B new=1 known=1 high=0 mail=0
-				C: LSTN n=3 port=28403
+				C: LSTN n=3 port=28403 key=* sig=*
 				S: 200 n=3`)
 		},
 	}
@@ -161,11 +155,11 @@ func TestPrivateConsentEnds(t *testing.T) {
 				s, n := newServer(t), newPeerNet()
 				c, l, texts := owner(t, s, n)
 				consent(t, c, l, 2, "A")
-				p := n.link(t, 28403)
-				p.play("S: PEER v=1 from=A to=B\nC: 220 v=1")
+				p := n.link(t, 28403, "A")
+				p.play("S: PEER v=1 from=A to=B origin=5eed\nC: 220 v=1")
 				finish(t, c, l)
 				p.play("C: <close>")
-				n.link(t, 28403).play("S: PEER v=1 from=A to=B\nC: 553 :No consent to a private chat\nC: <close>")
+				n.refused(t, 28403, "A")
 				if len(texts) != 0 {
 					t.Errorf("got %q", <-texts)
 				}
@@ -184,7 +178,7 @@ func TestConsentRefused(t *testing.T) {
 		if err := <-done; !errors.Is(err, chatproto.ErrNotAsked) {
 			t.Error(err)
 		}
-		n.link(t, 28403).play("S: PEER v=1 from=A to=B\nC: 553 :No consent to a private chat\nC: <close>")
+		n.refused(t, 28403, "A")
 
 		consent(t, c, l, 3, "A") // nor does it take anything from who was
 		done = async(func() error { return c.Consent(t.Context(), "A") })
@@ -192,7 +186,7 @@ func TestConsentRefused(t *testing.T) {
 		if err := <-done; !errors.Is(err, chatproto.ErrSlowDown) {
 			t.Error(err)
 		}
-		n.link(t, 28403).play("S: PEER v=1 from=A to=B\nC: 220 v=1")
+		n.link(t, 28403, "A").play("S: PEER v=1 from=A to=B origin=5eed\nC: 220 v=1")
 	})
 }
 
@@ -202,22 +196,22 @@ func TestListenerLingers(t *testing.T) {
 		s, n := newServer(t), newPeerNet()
 		c, l, _ := owner(t, s, n)
 		consent(t, c, l, 2, "A")
-		p := n.link(t, 28403)
-		p.play("S: PEER v=1 from=A to=B\nC: 220 v=1")
+		p := n.link(t, 28403, "A")
+		p.play("S: PEER v=1 from=A to=B origin=5eed\nC: 220 v=1")
 		l.play("S: GBYE why=shutdown retry=100000")
 		time.Sleep(44 * time.Second)
-		n.link(t, 28403).nc.Close()
+		n.link(t, 28403, "A").nc.Close()
 		p.play("C+1s: <close>")
 		if _, err := n.dial(t.Context(), "tcp", "127.0.0.1:28403"); err == nil {
 			t.Error("still listens")
 		}
 		l = s.link()
-		l.play(resumed + "C: LSTN n=3 port=28404\nS: 200 n=3")
-		n.link(t, 28404).nc.Close()
+		l.play(resumed + "C: LSTN n=3 port=28404 key=* sig=*\nS: 200 n=3")
+		n.link(t, 28404, "A").nc.Close()
 		consent(t, c, l, 4, "A")
 		l.play("S: <close>") // a short break of the same session changes nothing
-		s.link().play(resumed + "C: LSTN n=5 port=28404\nS: 200 n=5")
-		n.link(t, 28404).play("S: PEER v=1 from=A to=B\nC: 220 v=1")
+		s.link().play(resumed + "C: LSTN n=5 port=28404 key=* sig=*\nS: 200 n=5")
+		n.link(t, 28404, "A").play("S: PEER v=1 from=A to=B origin=5eed\nC: 220 v=1")
 	})
 }
 
@@ -230,12 +224,12 @@ func TestListenerRegisteredAgain(t *testing.T) {
 		l.play("S: <close>")
 		l = s.link()
 		l.play(strings.ReplaceAll(resumed, "boot=9c", "boot=9d") + `
-			C: LSTN n=3 port=28403
+			C: LSTN n=3 port=28403 key=* sig=*
 			S: <close>`)
 		s.link().play(strings.ReplaceAll(resumed, "boot=9c", "boot=9d") + `
-			C: LSTN n=4 port=28403
+			C: LSTN n=4 port=28403 key=* sig=*
 			S: 200 n=4`)
-		n.link(t, 28403).play("S: PEER v=1 from=A to=B\nC: 553 :No consent to a private chat\nC: <close>")
+		n.refused(t, 28403, "A")
 	})
 }
 

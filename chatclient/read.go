@@ -108,7 +108,7 @@ func (cn *conn) entry(f *chatproto.Frame) error {
 }
 
 func readAnswer(f *chatproto.Frame) answer {
-	a := answer{code: f.Code, text: string(f.Description), more: f.Value("more")}
+	a := answer{code: f.Code, text: string(f.Description), more: f.Value("more"), key: f.Value("key"), ttl: millis(f, "ttl")}
 	if f.Value("how") == Delivered.String() {
 		a.how = Delivered
 	}

@@ -20,7 +20,7 @@ func (h How) String() string {
 
 // A Receipt is the answer to an accepted message.
 type Receipt struct {
-	ID      chatproto.ID // the message's; the recipient reads the same. Private: N counts on the line, Origin is 0
+	ID      chatproto.ID // the message's; the recipient reads the same
 	How     How
 	Skipped int // of a broadcast: users whose full mailbox it did not fit in
 }

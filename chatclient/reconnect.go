@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -219,10 +218,8 @@ func (c *Client) online(cn *conn, w *welcome) error {
 			cn.send(k)
 		}
 	}
-	if port := c.peers.port(); port != 0 {
-		k := newCall(chatproto.LSTN, "port", strconv.Itoa(port), "")
-		k.then = c.registered
-		c.box.issue(k, cn)
+	if c.peers.registers() {
+		c.register(cn)
 	}
 	c.box.pump(cn)
 	c.box.admit(cn)
@@ -259,13 +256,6 @@ func (c *Client) lingered() {
 	if gone {
 		c.peers.stopListening()
 		c.peers.sessionEnded()
-	}
-}
-
-// registered takes the answer to LSTN.
-func (c *Client) registered(err error) {
-	if err != nil {
-		c.cfg.Logger.Warn("the server did not take the port for private chats", slog.Any("err", err))
 	}
 }
 

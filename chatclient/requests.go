@@ -55,13 +55,11 @@ func (c *Client) Online(ctx context.Context) ([]string, error) {
 }
 
 // Block blocks user, who is told so and neither reaches nor sees this user
-// any more, and returns the server's sentence. To block twice is no error.
+// any more, and returns the server's sentence. A private line of theirs is
+// closed at once. To block twice is no error.
 func (c *Client) Block(ctx context.Context, user string) (string, error) {
-	text, err := c.ofUser(ctx, chatproto.BLOK, user)
-	if err == nil {
-		c.peers.disarm(user)
-	}
-	return text, err
+	c.peers.takeBack(user)
+	return c.ofUser(ctx, chatproto.BLOK, user)
 }
 
 // Unblock takes a block back and returns the server's sentence.

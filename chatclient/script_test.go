@@ -129,7 +129,7 @@ func (l *link) read() string {
 	l.t.Helper()
 	l.nc.SetReadDeadline(time.Now().Add(time.Hour))
 	line, err := l.rd.ReadString('\n')
-	if err != nil && !(err == io.EOF && line == "") {
+	if err != nil && !((err == io.EOF || err == io.ErrClosedPipe) && line == "") {
 		l.t.Fatalf("%q: %v", line, err)
 	}
 	return strings.TrimSuffix(line, "\r\n")

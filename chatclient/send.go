@@ -81,6 +81,9 @@ func (c *Client) wait(ctx context.Context, k *call) error {
 		return k.err
 	}
 	if c.box.withdraw(k) {
+		if k.heed != nil {
+			k.heed(answer{})
+		}
 		return ctx.Err()
 	}
 	k.abandoned = true

@@ -2,7 +2,6 @@ package chatclient
 
 import (
 	"fmt"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -48,15 +47,31 @@ func TestReceiveWindow(t *testing.T) {
 // What the server or others can make a client keep about pairs is bounded.
 func TestPairsBounded(t *testing.T) {
 	c := &Client{}
-	p := newPeers(c)
-	for i := range maxPairs + 10 {
-		p.arm(fmt.Sprint("u", i))
-		p.grant(fmt.Sprint("u", i), netip.AddrPort{}, time.Duration(i)*time.Second)
+	p, err := newPeers(c)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(p.armed) != maxPairs || len(p.grants) != maxPairs {
-		t.Errorf("%d armed, %d grants", len(p.armed), len(p.grants))
+	key := p.id.Key()
+	for i := range maxPairs + 10 {
+		user := fmt.Sprint("u", i)
+		p.asked(user, key)
+		if _, err := p.consent(user); err != nil {
+			t.Error(err)
+		}
+		p.grant(user, key, nil, time.Duration(i+1)*time.Second)
+	}
+	if len(p.given) != maxPairs || len(p.grants) != maxPairs || len(p.named) != maxPairs {
+		t.Errorf("%d given, %d grants, %d named", len(p.given), len(p.grants), len(p.named))
+	}
+	var windows takenWindows
+	for i := range uint64(maxTaken + 10) {
+		windows.window(source{"u", i})
+	}
+	if len(windows.of) != maxTaken || windows.age.Len() != maxTaken {
+		t.Errorf("%d windows", len(windows.of))
 	}
 	if _, err := p.lookUp(fmt.Sprint("u", maxPairs+9)); err != nil {
 		t.Error("the newest is gone:", err)
 	}
+	p.shut()
 }

@@ -19,8 +19,8 @@ type Given struct {
 	early   string // "" if there is none
 	granted string
 	until   time.Time
-	word    uint64 // counts the owner's words
-	waiting bool   // the last one is a consent that was not answered
+	word    uint64 // the owner's last word: which consent, or 0
+	waiting bool   // it was not answered
 }
 
 // Asked takes a request with the asker's key: the server says that there is
@@ -32,15 +32,13 @@ func (g *Given) Asked(key string) {
 	}
 }
 
-// Consent is the owner's consent, about to be sent; until is when it ends
-// whatever else happens. It returns what the answer needs.
-func (g *Given) Consent(until time.Time) (word uint64) {
-	g.word++
-	g.waiting = true
+// Consent is the owner's consent, about to be sent. word is a number that no
+// other consent has, and not 0; until is when it ends whatever else happens.
+func (g *Given) Consent(word uint64, until time.Time) {
+	g.word, g.waiting = word, true
 	if g.asked != "" {
 		g.early, g.until = g.asked, until
 	}
-	return g.word
 }
 
 // Granted takes the server's answer to a consent that it is in force, for an
@@ -65,10 +63,7 @@ func (g *Given) Refused(word uint64, none bool) {
 
 // TakeBack is the owner's word that there is no consent, about to be sent:
 // RVKE or BLOK.
-func (g *Given) TakeBack() {
-	g.word++
-	g.asked, g.early, g.granted, g.waiting = "", "", "", false
-}
+func (g *Given) TakeBack() { *g = Given{} }
 
 // Ended takes the server's word that the consent ended, or that the session
 // did. A consent that is on its way to the server may be a new one: its answer
