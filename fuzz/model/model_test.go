@@ -1,0 +1,60 @@
+package model
+
+import (
+	"flag"
+	"runtime"
+	"testing"
+	"time"
+)
+
+var (
+	size  = flag.Int("model.size", int(Normal), "how much is searched: 0 little, 1, 2 for minutes, 3 for an hour")
+	bound = flag.Int("model.bound", 0, "the number of states at which a search is given up; 0: never")
+)
+
+// atMost is the size that is searched, which is the given one unless the test
+// has to be short.
+func atMost() Size {
+	if testing.Short() || underRace {
+		return Short
+	}
+	return Size(*size)
+}
+
+// With all rules nothing that is acknowledged is lost, nothing is seen twice
+// or out of order, and all is answered when nothing goes wrong any more.
+func TestSearch(t *testing.T) {
+	var happened [lastEvent]bool
+	states, unwritten := 0, false
+	began := time.Now()
+	for _, c := range Searches(atMost()) {
+		r := Search(&c, *bound)
+		t.Log(r)
+		if r.Violation != "" {
+			t.Errorf("%s:\n%s", c.Name, r.Story())
+		}
+		for e, did := range r.happened {
+			happened[e] = happened[e] || did
+		}
+		states += r.States
+		unwritten = unwritten || r.Unwritten
+		runtime.GC()
+	}
+	t.Logf("%d states in %.1f s", states, time.Since(began).Seconds())
+	if atMost() == Short {
+		return
+	}
+	if states < 1_000_000 && *bound == 0 {
+		t.Errorf("only %d states: such a search shows little", states)
+	}
+	if !unwritten {
+		t.Error("live chat never was without a write")
+	}
+	// Without a rule, or with another one, these happen in other tests.
+	elsewhere := map[event]bool{nothing: true, tears: true, miscounts: true, sendsLive: true, readsLive: true, asksOnline: true}
+	for e, did := range happened {
+		if !did && !elsewhere[event(e)] && *bound == 0 {
+			t.Errorf("it never happened: %s", sentences[e])
+		}
+	}
+}
