@@ -61,6 +61,10 @@ func TestKill(t *testing.T) {
 		t.Errorf("too little happened for %d kills: %d messages, %d broken connections", *kills, acked, cuts)
 	}
 	v.stop()
+	// A kill is nothing out of the ordinary, and leaves nothing behind.
+	if kept, err := filepath.Glob(filepath.Join(v.dir, "chatd-data", "*.damaged-*")); err != nil || len(kept) > 0 {
+		t.Errorf("a kill is taken for damage: %v, %v", kept, err)
+	}
 }
 
 // TestKillFindsForgetting shows that the ledger can find a loss: it finds none

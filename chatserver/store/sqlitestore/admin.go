@@ -44,8 +44,11 @@ func check(ctx context.Context, path string) (*Report, error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		if d := scanLog(log); d.Reason != "" {
-			found = append(found, d)
+		switch end := judgeLog(log, path); end.verdict {
+		case undecided:
+			found = append(found, Damage{Kind: "tail", Reason: end.reason})
+		case damaged:
+			found = append(found, Damage{Kind: "log", Reason: end.reason})
 		}
 	}
 	db, err := openFile(path, "ro")

@@ -3,11 +3,10 @@ package sqlitestore
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
-	"time"
 )
 
 // recoverLog makes the write-ahead log at path sound before SQLite opens it,
@@ -18,10 +17,9 @@ import (
 // write it. SQLite would read it, take it for stored, and append to it.
 //
 // And it looks for damage. SQLite reads the log up to the first frame whose
-// checksum is wrong, and is silent about what comes after: that is how a
-// commit ends which a power failure interrupted. But if whole commits follow,
-// they were acknowledged, and are lost. It reports whether any may be.
-func recoverLog(path string, tell func(Damage)) (lost bool, err error) {
+// checksum is wrong, and is silent about what comes after. See logEnd for what
+// that may be. It reports whether acknowledged commits may be lost.
+func recoverLog(path string, logger *slog.Logger, tell func(Damage)) (lost bool, err error) {
 	name := path + "-wal"
 	log, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(log) == 0 {
@@ -30,13 +28,16 @@ func recoverLog(path string, tell func(Damage)) (lost bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if d := scanLog(log); d.Reason != "" {
+	switch end := judgeLog(log, path); end.verdict {
+	case interrupted:
+		logger.Debug(droppedCommit, "file", path, "frame", end.frame)
+	case undecided:
 		lost = true
-		kept := name + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
-		if err := os.WriteFile(kept, log, 0o600); err == nil {
-			d.Reason += "; a copy is kept as " + kept
-		}
-		tell(d)
+		tell(Damage{Kind: "tail", Reason: end.reason + keepCopy(name+".interrupted", log)})
+	case damaged:
+		lost = true
+		tell(Damage{Kind: "log", Reason: end.reason + keepCopy(damagedName(name), log)})
+		prune(name)
 	}
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
@@ -44,6 +45,18 @@ func recoverLog(path string, tell func(Damage)) (lost bool, err error) {
 	}
 	_, err = f.WriteAt(log, 0)
 	return lost, errors.Join(err, f.Sync(), f.Close())
+}
+
+// droppedCommit is the message about a commit that was never acknowledged, as
+// far as can be known.
+const droppedCommit = "an interrupted commit was dropped"
+
+// keepCopy writes a copy and says so, if it can.
+func keepCopy(name string, b []byte) string {
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		return ""
+	}
+	return "; a copy is kept as " + name
 }
 
 // The layout of a write-ahead log, see https://www.sqlite.org/walformat.html.
@@ -125,55 +138,4 @@ func (l *logReader) head() bool {
 	l.page = int(binary.BigEndian.Uint32(head[8:]))
 	l.salt = [8]byte(head[16:24])
 	return magic&^1 == logMagic && l.sum([2]uint32{}, head[:24]) == stored(head[24:])
-}
-
-// scanLog returns what is wrong with a log: damage of Kind log, or Kind tail,
-// which may be the end of a commit that was never acknowledged.
-func scanLog(log []byte) (d Damage) {
-	l := &logReader{log: log}
-	if len(log) < logHead+frameHead {
-		return d
-	}
-	if !l.head() {
-		for _, b := range log[:logHead] {
-			if b != 0 {
-				return Damage{Kind: "log", Reason: "the head of the log is damaged, and its commits cannot be read"}
-			}
-		}
-		return d // never written
-	}
-	s := stored(log[24:])
-	for i := 0; ; i++ {
-		f := l.frame(i)
-		if f == nil {
-			return d
-		}
-		sum, salt := l.follows(f, s)
-		if !sum || !salt {
-			return l.end(i, sum, salt)
-		}
-		s = stored(f[16:])
-	}
-}
-
-// end judges the frame that ends the log: sum says that its checksum is right,
-// salt that its salt is.
-func (l *logReader) end(i int, sum, salt bool) (d Damage) {
-	lost, last := 0, 0 // commits, whole ones, after frame i
-	for j := i + 1; l.frame(j) != nil; j++ {
-		f := l.frame(j)
-		if sum, salt := l.follows(f, stored(l.frame(j - 1)[16:])); sum && salt {
-			last = j
-			if commits(f) {
-				lost++
-			}
-		}
-	}
-	switch {
-	case lost > 1 || sum && !salt:
-		return Damage{Kind: "log", Reason: fmt.Sprintf("frame %d of the log is damaged; it and the %d commits that end after it cannot be read", i, lost)}
-	case salt || last > 0:
-		return Damage{Kind: "tail", Reason: fmt.Sprintf("the log ends in a commit of which frame %d is not whole: it was interrupted, or the last one stored is damaged", i)}
-	}
-	return d
 }

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
 
 	"github.com/parleyproto/parley/chatserver/store/internal/sqlcore"
 )
@@ -64,17 +63,6 @@ func finishRebuild(path string) error {
 	}
 	// The log of the damaged file must not be read into the new one.
 	return errors.Join(removeAll(path+"-wal", path+"-shm"), os.Rename(path+".rebuilt", path), syncNames(path))
-}
-
-// keep gives the damaged file, and its log, another name.
-func keep(path string) error {
-	name := path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
-	for _, suffix := range []string{"", "-wal"} {
-		if err := os.Link(path+suffix, name+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }
 
 // syncFile makes a file durable.

@@ -13,14 +13,17 @@
 // Options.OnDamage and the log, and stops neither the others nor the start. If
 // the structure of the file itself is damaged, another file is made of all
 // that can be read, and the damaged one is kept beside it as
-// NAME.damaged-TIME. However much is damaged, the log gets some lines, and
+// NAME.damaged-TIME. A log in which acknowledged commits are damaged is kept as
+// NAME-wal.damaged-TIME; of both the newest three stay. A server that is killed
+// in the middle of a commit leaves a log whose end is not whole: that is no
+// damage, and only if it cannot be known for sure is a copy kept, as
+// NAME-wal.interrupted. However much is damaged, the log gets some lines, and
 // opening takes some 10 seconds a million rows. What is in quarantine takes as
 // much room as it did before; Check says how much. A store that is exported
 // and imported has none.
 package sqlitestore
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -44,8 +47,9 @@ var ErrNewer = sqlcore.ErrNewer
 
 // Options say how a store is opened. The zero value is fine.
 type Options struct {
-	// Logger takes what an administrator should know: damage. nil is
-	// discarded.
+	// Logger takes what an administrator should know: damage, as errors, and,
+	// as information, that a commit was dropped in which the last server was
+	// interrupted. nil is discarded.
 	Logger *slog.Logger
 
 	// OnDamage is called for damage, on the goroutine that found it, which
@@ -57,9 +61,9 @@ type Options struct {
 // Damage is something that the file should hold and does not, or not whole:
 // of Kind message, record (an origin, a block, a session, an account, an
 // attempt, the secret), row (one of these two), state, file, log, or tail. Ref
-// is the Seq of a message and the number of a record, or 0: of many. Damage to
-// the tail of the log may be a commit that was interrupted by a power failure
-// and never acknowledged: SQLite cannot tell them apart, and nor can we.
+// is the Seq of a message and the number of a record, or 0: of many. A tail is
+// the last commit in the log if it is not whole: most likely it was interrupted
+// and never acknowledged, but it may have been stored and then damaged.
 type Damage = sqlcore.Damage
 
 // A Store is a [store.Store] in a file.
@@ -103,11 +107,11 @@ func open(path string, opts Options, set settings) (_ *Store, err error) {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	tell := func(d Damage) {
-		level := slog.LevelError
 		if d.Kind == "tail" {
-			level = slog.LevelWarn
+			logger.Info(droppedCommit, "file", path, "reason", d.Reason)
+		} else {
+			logger.Error("the store is damaged", "file", path, "what", d.Kind, "number", d.Ref, "reason", d.Reason)
 		}
-		logger.Log(context.Background(), level, "the store is damaged", "file", path, "what", d.Kind, "number", d.Ref, "reason", d.Reason)
 		if opts.OnDamage != nil {
 			opts.OnDamage(d)
 		}
@@ -118,7 +122,7 @@ func open(path string, opts Options, set settings) (_ *Store, err error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	lostLog, err := recoverLog(path, tell)
+	lostLog, err := recoverLog(path, logger, tell)
 	if err != nil {
 		return nil, err
 	}
