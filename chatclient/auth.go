@@ -1,7 +1,9 @@
 package chatclient
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -22,29 +24,90 @@ type mechanism interface {
 	done(data []byte) error
 }
 
+// The logins that this client knows, as mech= names them.
+const (
+	mechPlain     = "PLAIN"
+	mechScram     = "SCRAM-SHA-256"
+	mechScramPlus = "SCRAM-SHA-256-PLUS"
+)
+
+// strength compares logins. One that this client does not know, such as a
+// newer program may have put into a pin, is stronger than all that it does.
+func strength(mech string) int {
+	switch mech {
+	case "":
+		return 0
+	case mechPlain:
+		return 1
+	case mechScram:
+		return 2
+	case mechScramPlus:
+		return 3
+	}
+	return 4
+}
+
 // errNoMechanism says that the server wants a proof that this client cannot
 // give.
 var errNoMechanism = errors.New("chatclient: the server offers no login that this client knows")
 
-// chooseMechanism picks the best mechanism of those that the server offers. A
-// server that names none takes PLAIN.
-func chooseMechanism(offered, password string) (mechanism, error) {
-	if offered == "" {
-		return &plain{password}, nil
-	}
-	for name := range strings.SplitSeq(offered, ",") {
-		if name == (&plain{}).name() {
-			return &plain{password}, nil
+// choose picks the strongest login of those that the server offers, whatever
+// their order, and refuses it if it is too weak (SPEC section 9.2). A server
+// that names none takes PLAIN.
+func (c *Client) choose(cn *conn) (string, error) {
+	s := &cn.server
+	best := ""
+	for mech := range strings.SplitSeq(cmp.Or(cn.mechs, mechPlain), ",") {
+		usable := mech == mechPlain || mech == mechScram || mech == mechScramPlus && s.tls != nil
+		if usable && strength(mech) > strength(best) {
+			best = mech
 		}
 	}
-	return nil, errNoMechanism
+	weakest := c.weakest
+	if s.pinned && strength(s.pin.Mechanism) > strength(weakest) {
+		weakest = s.pin.Mechanism
+	}
+	switch {
+	case best == "":
+		return "", errNoMechanism
+	case strength(best) < strength(weakest):
+		return "", c.weaker(s, weakest, best)
+	case best == mechPlain && s.tls == nil && !s.local:
+		return "", fmt.Errorf("%w: %w", ErrDowngrade, ErrCleartext)
+	case best == mechPlain && s.trust == trustPerson:
+		return "", fmt.Errorf("%w: it wants the password itself, and nothing vouches for it but that its key was trusted a moment ago; give that key as Config.Fingerprint if it was compared", ErrDowngrade)
+	}
+	return best, nil
+}
+
+// weaker tells a person of a server that logs in worse than before, and what
+// to do if that is right.
+func (c *Client) weaker(s *server, before, now string) error {
+	undo := "start this program again"
+	if kept := c.keptIn(); kept != "" && s.pinned {
+		undo = "remove the line of " + Display(s.name) + " from " + Display(kept)
+	}
+	return fmt.Errorf("%w: %s logged in by %s before, and offers %s at most now; somebody may be in between. Only if its operator says that it is right, %s",
+		ErrDowngrade, Display(s.name), Display(before), now, undo)
+}
+
+// beginLogin begins a login of the chosen kind.
+func (c *Client) beginLogin(cn *conn) (mechanism, error) {
+	mech, err := c.choose(cn)
+	if err != nil {
+		return nil, err
+	}
+	if mech == mechPlain {
+		return &plain{c.password}, nil
+	}
+	return newScramLogin(cn, &c.keys, mech, c.user, c.password)
 }
 
 // plain sends the password as it is. The connection was checked when it was
 // opened.
 type plain struct{ password string }
 
-func (p *plain) name() string                { return "PLAIN" }
+func (p *plain) name() string                { return mechPlain }
 func (p *plain) start(l *chatproto.Line)     { l.Field("pass", p.password) }
 func (p *plain) next([]byte) (string, error) { return "", errUnexpectedStep }
 func (p *plain) done([]byte) error           { return nil }
@@ -53,16 +116,19 @@ var errUnexpectedStep = errors.New("chatclient: the server asks for a step that 
 
 // authenticate runs one login. If the server refused it the error is a
 // *refusal.
-func (cn *conn) authenticate(user, password string, origin uint64) (*welcome, error) {
-	mech, err := chooseMechanism(cn.mechs, password)
+func (c *Client) authenticate(cn *conn) (*welcome, error) {
+	mech, err := c.beginLogin(cn)
 	if err != nil {
 		return nil, err
 	}
 	l := chatproto.Begin(nil, chatproto.AUTH)
 	l.Field("mech", mech.name())
-	l.Field("user", user)
+	l.Field("user", c.user)
 	mech.start(&l)
-	l.Origin("origin", origin)
+	l.Origin("origin", c.box.origin)
+	if c.token != "" {
+		l.Field("token", c.token)
+	}
 	var f chatproto.Frame
 	for {
 		line, err := l.End("")
@@ -78,7 +144,12 @@ func (cn *conn) authenticate(user, password string, origin uint64) (*welcome, er
 			if err := mech.done(data); err != nil {
 				return nil, err
 			}
-			return cn.welcome(&f, user)
+			w, err := cn.welcome(&f, c.user)
+			if err == nil {
+				c.token = w.token
+				c.remember(&cn.server, mech.name())
+			}
+			return w, err
 		case chatproto.ReplyChallenge:
 			answer, err := mech.next(data)
 			if err != nil {
@@ -93,6 +164,10 @@ func (cn *conn) authenticate(user, password string, origin uint64) (*welcome, er
 		}
 	}
 }
+
+// maxToken bounds what a server may have us keep and send back: it gives 32
+// hexadecimal digits.
+const maxToken = 64
 
 // minBeat keeps a server from asking for a storm of heartbeats.
 const minBeat = time.Second
@@ -115,6 +190,9 @@ func (cn *conn) welcome(f *chatproto.Frame, user string) (*welcome, error) {
 			return nil, errFields
 		}
 		w.high = high
+	}
+	if token := f.Value("token"); len(token) <= maxToken {
+		w.token = token
 	}
 	mail, _ := f.Uint("mail")
 	w.mail = int(min(mail, 1<<31-1))

@@ -20,7 +20,7 @@ func pair(b *testing.B, state bool, take func()) (c, peer *chatclient.Client) {
 		b.Fatal(err)
 	}
 	served := async(func() error { return srv.Serve(ln) })
-	cfg := chatclient.Config{Addr: ln.Addr().String(), User: "A", Password: "x",
+	cfg := chatclient.Config{Addr: ln.Addr().String(), Cleartext: chatclient.CleartextLocal, User: "A", Password: "x",
 		Callbacks: chatclient.Callbacks{OnMessage: func(context.Context, chatclient.Message) error { take(); return nil }}}
 	var file *chatclient.StateFile
 	if state {

@@ -35,6 +35,12 @@ type Client struct {
 	ready          bool             // they need not be asked for
 	refused        *chatproto.Error // the last refusal of them
 	boot           string           // of the server of the last login
+	keys           scramKeys
+	token          string // of the last 230
+	trusted        string // the fingerprint that TrustServer trusted
+	pin            Pin    // of the server, as this client saw it
+	pinned         bool
+	weakest        string // the mechanism of the last login: it does not get weaker
 
 	mu       sync.Mutex
 	name     string // what the server calls the user
@@ -51,8 +57,9 @@ type Client struct {
 // Dial connects and logs in. It returns a Client that is online, or the
 // reason why not: a [*chatproto.Error] for a refusal (codes 535 and 450 of
 // wrong passwords and the lockout that follows them, with the server's
-// sentence), a [*GoodbyeError], [ErrCleartext], or what the network says. It
-// does not try again by itself, except after Credentials took so long that
+// sentence), a [*GoodbyeError], a [*ServerKeyError], [ErrNotTLS],
+// [ErrDowngrade], [ErrServerProof], or what the network says. It does not try
+// again by itself, except after TrustServer or Credentials took so long that
 // the connection died. Afterwards the Client reconnects by itself until
 // [Client.Logout], [Client.Close] or a reason that is final, see
 // [Client.Err]. ctx bounds Dial alone; the contexts of the callbacks have its
@@ -77,6 +84,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		c.die()
 		return nil, err
 	}
+	c.checkPins()
 	cn, err := c.comeOnline(ctx, true)
 	if err != nil {
 		c.die()
@@ -157,8 +165,9 @@ func (e *endedError) Unwrap() []error { return []error{ErrClosed, e.why} }
 func (c *Client) Done() <-chan struct{} { return c.done }
 
 // Err says why the client ended for good: a [*GoodbyeError] when another
-// login replaced it, a [*chatproto.Error] when it could not log in again. It
-// is nil before the end, and after Logout and Close.
+// login replaced it, a [*chatproto.Error] when it could not log in again, a
+// [*ServerKeyError] when the server was not the same. It is nil before the
+// end, and after Logout and Close.
 func (c *Client) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

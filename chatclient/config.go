@@ -2,10 +2,12 @@ package chatclient
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -17,12 +19,45 @@ import (
 // Addr or Dial is needed, and User and Password or Credentials; the zero
 // value of everything else is useful. A Config is copied by [Dial].
 type Config struct {
-	// Addr is the host:port of the server.
+	// Addr is the host:port of the server. The server must prove to be the
+	// owner of this name, also if Dial leads to it.
 	Addr string
 
 	// Dial opens a connection to the server. It is called again for every
-	// reconnect. nil connects to Addr by TCP.
+	// reconnect. nil connects to Addr by TCP. TLS is spoken on what it
+	// returns, see Cleartext, unless that is a *tls.Conn already.
 	Dial func(ctx context.Context) (net.Conn, error)
+
+	// Cleartext says where TLS may be left out; nowhere, if it is not set.
+	Cleartext Cleartext
+
+	// TLS is the base of the configuration of TLS: RootCAs, Certificates,
+	// ServerName, Time and such. nil is fine. The version (1.3), the protocol
+	// of ALPN and InsecureSkipVerify are set by the client, and sessions are
+	// not resumed: on every connection the server is verified as ServerKeyError
+	// describes.
+	TLS *tls.Config
+
+	// Fingerprint, if not empty, is the one key that the server may have, as
+	// chatd prints it when it starts: "sha256:" and 64 hexadecimal digits. No
+	// authority and no pin counts then, and TLS is spoken everywhere.
+	Fingerprint string
+
+	// Pins remembers the servers, best a [PinFile]. nil remembers for the life
+	// of the client.
+	Pins Pins
+
+	// TrustServer is asked whether to go on with a server that no authority
+	// vouches for, and that has no pin. nil error trusts it: the person, or
+	// the program, compared the fingerprint with what the server's operator
+	// told them, or takes the risk. An error of its own ends Dial with that
+	// error. nil trusts none: Dial returns a [*ServerKeyError].
+	//
+	// It runs on the goroutine that called Dial, before anything is sent
+	// but TLS, at most once, and never during a later reconnect. It may block: if the
+	// connection died meanwhile the client dials again. It is not asked for a
+	// server on this machine, whose key is pinned when it is first seen.
+	TrustServer func(ctx context.Context, s UnknownServer) error
 
 	// User and Password log in. If either is empty Credentials is asked.
 	User, Password string
@@ -51,11 +86,6 @@ type Config struct {
 	// server may cut it. A connection on which nothing came for 1.5 times the
 	// heartbeat counts as dead.
 	Heartbeat time.Duration
-
-	// AllowCleartext also sends the password, and every message, unencrypted
-	// to a server that is not on this machine. Without it Dial returns
-	// [ErrCleartext] there.
-	AllowCleartext bool
 
 	// DeclinePresence asks the server not to tell who comes and goes, which a
 	// bot does not need and which costs the most on a big server.
@@ -97,12 +127,26 @@ type Config struct {
 
 	// Trace, if not nil, gets every line that is sent to the server or
 	// received from it, without its end, for a view of the raw traffic.
-	// Passwords are masked. It is called by the goroutines that read and
-	// write, one call at a time, must not block and must not keep line.
+	// Passwords, proofs of them and tokens are masked. It is called by the
+	// goroutines that read and write, one call at a time, must not block and
+	// must not keep line.
 	Trace func(sent bool, line []byte)
 
 	peerNet peerNetwork // how private lines are opened
 }
+
+// A Cleartext says when the connection to a server may do without TLS. Then
+// everybody on the way can read every message and change it, and can try
+// passwords offline against what they saw of the login; the password itself
+// is not sent (but to a server on this machine that knows no other login). A
+// client never falls back to cleartext by itself.
+type Cleartext uint8
+
+const (
+	CleartextNever  Cleartext = iota // TLS with every server
+	CleartextLocal                   // cleartext with a server on this machine (a loopback address, or none at all), TLS with others
+	CleartextAlways                  // no TLS: where every network in between is trusted, or a tunnel encrypts
+)
 
 // Defaults of a Config.
 const (
@@ -126,6 +170,17 @@ func (cfg *Config) fill() error {
 		if err := chatproto.CheckName(cfg.User); err != nil {
 			faults = multierror.Append(faults, err)
 		}
+	}
+	cfg.Fingerprint = strings.ToLower(cfg.Fingerprint)
+	switch {
+	case cfg.Fingerprint == "":
+	case !isFingerprint(cfg.Fingerprint):
+		fault("Config.Fingerprint must be sha256: and 64 hexadecimal digits")
+	case cfg.Cleartext == CleartextAlways:
+		fault("Config.Fingerprint needs TLS, and Config.Cleartext forbids it")
+	}
+	if cfg.Cleartext > CleartextAlways {
+		fault("Config.Cleartext is none of its values")
 	}
 	if cfg.Heartbeat < 0 || cfg.BackoffMin < 0 || cfg.BackoffMax < 0 {
 		fault("a time in Config is negative")

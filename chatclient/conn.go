@@ -15,10 +15,13 @@ import (
 // server that reads slowly never keeps its own answers from being read.
 type conn struct {
 	*wire
-	c     *Client
-	boot  string // 220 boot=
-	mechs string // 220 mech=
-	beat  time.Duration
+	c      *Client
+	server server
+	boot   string // 220 boot=
+	mechs  string // 220 mech=
+	beat   time.Duration
+
+	helo, greeting []byte // HELO and 220 as they were on the wire
 
 	m       *chatproto.Machine
 	out     []byte  // encoded, not yet given to the writer
@@ -106,7 +109,9 @@ func (cn *conn) giveUp(reason error) {
 	if cn.broken == nil {
 		cn.broken = reason
 	}
-	cn.nc.Close()
+	if cn.m.Phase() < chatproto.Closing { // else the reader closes it
+		cn.cut()
+	}
 }
 
 // writer writes what the others put into out, and a LIVE when they put
@@ -163,9 +168,14 @@ func (cn *conn) serve() error {
 		cn.writer()
 	}()
 	err := cn.read()
-	cn.nc.Close()
+	if err != nil {
+		cn.cut()
+	} else {
+		cn.nc.SetWriteDeadline(time.Now().Add(lastWords))
+	}
 	close(cn.stop)
 	<-written
+	cn.close()
 	cn.c.mu.Lock()
 	defer cn.c.mu.Unlock()
 	cn.m.EOF()

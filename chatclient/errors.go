@@ -28,7 +28,7 @@ var (
 	ErrConnection = errors.New("chatclient: the connection was lost")
 
 	// ErrCleartext refuses to send a password unencrypted to another machine.
-	ErrCleartext = errors.New("chatclient: refusing to send a password unencrypted to another machine; set Config.AllowCleartext (or connect through a tunnel) if every network in between is trusted")
+	ErrCleartext = errors.New("chatclient: refusing to send a password unencrypted to another machine")
 
 	// ErrNoConsent says that the user has given no consent to a private chat,
 	// or took it back. Nothing was sent.

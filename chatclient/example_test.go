@@ -39,7 +39,9 @@ func Example() {
 	ctx := context.Background()
 	shown := make(chan struct{})
 	c, err := chatclient.Dial(ctx, chatclient.Config{
-		// Addr: "localhost:8000" in a program; here the server is a script.
+		// Addr: "chat.example.com:8000" in a program; here the server is a
+		// script, without TLS.
+		Cleartext: chatclient.CleartextLocal,
 		Dial: dialScript(
 			"220 v=1 mech=PLAIN boot=9c t=0\n",
 			"230 user=columbia new=1 known=0 high=0 mail=1 :Welcome to simple chat server!\\nOffline Messages:\n"+
@@ -94,6 +96,7 @@ func Example() {
 func ExampleConfig_credentials() {
 	typed := []string{"hasglassses", "hasglasses"}
 	c, err := chatclient.Dial(context.Background(), chatclient.Config{
+		Cleartext: chatclient.CleartextLocal,
 		Dial: dialScript(
 			"220 v=1 mech=PLAIN boot=9c t=0\n",
 			"535 left=2 :Invalid Password. Please try again\n",
@@ -138,6 +141,7 @@ func ExampleStateFile() {
 	entered := map[key]string{} // a table of the application's own database
 	shown := make(chan struct{})
 	c, err := chatclient.Dial(context.Background(), chatclient.Config{
+		Cleartext: chatclient.CleartextLocal,
 		Dial: dialScript(
 			"220 v=1 mech=PLAIN boot=9c t=0\n",
 			"230 user=columbia new=1 known=0 high=0 mail=1 :Welcome to simple chat server!\n"+

@@ -2,12 +2,9 @@ package chatclient
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -26,19 +23,20 @@ type welcome struct {
 	high  uint64 // the highest number that it decided
 	mail  int
 	text  string
-	reset bool // the server was restarted since the last login
+	reset bool   // the server was restarted since the last login
+	token string // for the next login; "" if there is none
 }
 
-// login dials until it is logged in, which is once unless Credentials took so
-// long that the connection died meanwhile. first says that Dial asks:
-// Credentials may be called then.
+// login dials until it is logged in, which is once unless a person was asked,
+// by TrustServer or Credentials, and took so long that the connection died
+// meanwhile. first says that Dial asks: a person may be asked then.
 func (c *Client) login(ctx context.Context, first bool) (*conn, *welcome, error) {
 	for {
 		cn, err := c.open(ctx, first)
 		if err != nil {
 			return nil, nil, err
 		}
-		stop := context.AfterFunc(ctx, func() { cn.nc.Close() })
+		stop := context.AfterFunc(ctx, cn.cut)
 		w, askedInVain, err := c.handshake(ctx, cn, first)
 		if !stop() && err == nil {
 			err = ctx.Err()
@@ -46,7 +44,7 @@ func (c *Client) login(ctx context.Context, first bool) (*conn, *welcome, error)
 		if err == nil {
 			return cn, w, nil
 		}
-		cn.nc.Close()
+		cn.close()
 		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
@@ -56,56 +54,34 @@ func (c *Client) login(ctx context.Context, first bool) (*conn, *welcome, error)
 	}
 }
 
-// open dials, and refuses a connection that would show the password.
+// open dials and verifies the server.
 func (c *Client) open(ctx context.Context, first bool) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	nc, err := c.cfg.Dial(ctx)
+	cn, err := c.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if !c.cfg.AllowCleartext && !isPrivate(nc) {
-		nc.Close()
-		return nil, fmt.Errorf("%w (%v)", ErrCleartext, nc.RemoteAddr())
+	if err := c.verify(ctx, &cn.server, first); err != nil {
+		cn.close()
+		return nil, err
 	}
-	if err := c.peers.listen(nc); err != nil {
+	if err := c.peers.listen(cn.raw); err != nil {
 		if first {
-			nc.Close()
+			cn.close()
 			return nil, err
 		}
 		c.cfg.Logger.Warn("cannot listen for private chats", slog.Any("err", err))
 	}
-	return &conn{wire: newWire(nc, &c.trace), c: c, beat: c.cfg.Heartbeat, m: chatproto.V1.Machine(),
-		wake: make(chan struct{}, 1), stop: make(chan struct{})}, nil
+	return cn, nil
 }
 
-// isPrivate reports whether nobody else can read the connection: it is
-// encrypted or does not leave this machine. One whose address is no IP, such
-// as a pipe or a Unix socket, is local.
-func isPrivate(nc net.Conn) bool {
-	if _, encrypted := nc.(*tls.Conn); encrypted {
-		return true
-	}
-	ip, isIP := ipOf(nc.RemoteAddr())
-	return !isIP || ip.IsLoopback()
-}
-
-// ipOf returns the IP address of a, if it has one.
-func ipOf(a net.Addr) (netip.Addr, bool) {
-	if a == nil {
-		return netip.Addr{}, false
-	}
-	ap, err := netip.ParseAddrPort(a.String())
-	return ap.Addr().Unmap().WithZone(""), err == nil
-}
-
-// handshake says HELO and logs in. askedInVain reports that Credentials was
-// asked and the connection was dead when it answered.
+// handshake says HELO and logs in. askedInVain reports that a person was
+// asked and the connection was dead when they answered.
 func (c *Client) handshake(ctx context.Context, cn *conn, first bool) (w *welcome, askedInVain bool, err error) {
+	asked := cn.server.consulted
 	if err := cn.hello(c.cfg.DeclinePresence); err != nil {
-		return nil, false, err
+		return nil, asked && !final(err), err
 	}
-	for asked := false; ; {
+	for {
 		if !c.ready {
 			if err := c.ask(ctx); err != nil {
 				return nil, false, err
@@ -115,7 +91,7 @@ func (c *Client) handshake(ctx context.Context, cn *conn, first bool) (w *welcom
 		if err := c.keep.belongs(c.user); err != nil {
 			return nil, false, err
 		}
-		w, err := cn.authenticate(c.user, c.password, c.box.origin)
+		w, err := c.authenticate(cn)
 		if err == nil {
 			w.reset = c.boot != cn.boot
 			c.boot = cn.boot
@@ -168,8 +144,12 @@ func (cn *conn) hello(declinePresence bool) error {
 		return err
 	}
 	var f chatproto.Frame
-	if err := cn.ask(chatproto.HELO, line, &f); err != nil {
-		return err
+	cn.helo = line[:len(line)-len("\r\n")]
+	cn.heed(true)
+	err = cn.ask(chatproto.HELO, line, &f)
+	cn.heed(false)
+	if err != nil {
+		return cn.clearError(err)
 	}
 	if f.Code != chatproto.ReplyGreeting {
 		return refusalOf(&f)
@@ -177,25 +157,54 @@ func (cn *conn) hello(declinePresence bool) error {
 	if v := f.Value("v"); v != strconv.Itoa(chatproto.V1.Number) {
 		return &chatproto.Error{Code: chatproto.ReplyNoVersion}
 	}
+	cn.greeting, cn.heard = cn.line, nil
 	cn.boot, cn.mechs = f.Value("boot"), f.Value("mech")
 	return nil
 }
 
+// clearError adds to why a server did not answer HELO that it may want TLS.
+func (cn *conn) clearError(err error) error {
+	if cn.server.tls != nil {
+		return err
+	}
+	var bye *GoodbyeError
+	switch {
+	case len(cn.heard) > 0 && (cn.heard[0] == tlsAlert || cn.heard[0] == tlsHandshake):
+		return ErrTLSOnly
+	case !cn.server.local && errors.As(err, &bye):
+		return fmt.Errorf("%w; the connection was in cleartext, which a server may refuse: set Config.Cleartext to CleartextNever for TLS", err)
+	}
+	return err
+}
+
 // ask sends one request of the login and reads the reply to it into f. Later
 // requests go by the writer.
-func (cn *conn) ask(verb chatproto.Code, line []byte, f *chatproto.Frame) error {
+func (cn *conn) ask(verb chatproto.Code, line []byte, f *chatproto.Frame) (err error) {
 	if err := cn.m.Request(verb, 0); err != nil {
 		return err
 	}
 	cn.deadline(stepTimeout)
-	if err := cn.write(line, stepTimeout); err != nil {
-		// What the server said before it closed explains more.
-		cn.deadline(lastWords)
-	}
+	// Reading does not wait for writing: the end of a TLS handshake that a
+	// server writes may be in the way of what it should read.
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		if err := cn.write(line, stepTimeout); err != nil {
+			// What the server said before it closed explains more.
+			cn.deadline(lastWords)
+		}
+	}()
+	defer func() {
+		if err != nil {
+			cn.cut()
+		}
+		<-written
+	}()
 	for {
 		if err := cn.rd.Next(f); err != nil {
 			return err
 		}
+		cn.nextLine()
 		if f.Code.IsReply() {
 			if err := cn.m.Reply(f.Code, 0, 0); err != nil {
 				return err

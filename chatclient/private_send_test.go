@@ -215,7 +215,7 @@ func TestPrivateAddresses(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newServer(t)
 			cfg := s.config()
-			cfg.AllowCleartext = true
+			cfg.Cleartext = chatclient.CleartextAlways
 			cfg.Dial = func(ctx context.Context) (net.Conn, error) {
 				nc, err := s.dial(ctx)
 				return remote{nc, test.server}, err
@@ -225,7 +225,7 @@ func TestPrivateAddresses(t *testing.T) {
 				dialled = true
 				return nil, errors.New("refused")
 			})
-			c, l := s.login(cfg)
+			c, l := s.loginScram(cfg)
 			l.play("S: GETA user=C addr=" + test.addr + " port=28403 ttl=600000 key=" + keyOf(t, "C"))
 			synctest.Wait()
 			if _, err := c.Private(t.Context(), "C", "x"); !errors.Is(err, chatclient.ErrPeerGone) || dialled != test.dialled {

@@ -132,8 +132,12 @@ func final(err error) bool {
 	case errors.As(err, &r):
 		return r.reply.Code.Class() != 4
 	}
-	return errors.Is(err, ErrCleartext) || errors.Is(err, errNoMechanism) || errors.Is(err, errUnexpectedStep) || errors.Is(err, ErrStateUser) ||
-		errors.Is(err, chatproto.ErrNoVersion)
+	for _, e := range []error{ErrServerUnknown, ErrServerChanged, ErrDowngrade, ErrServerProof, errNoMechanism, errUnexpectedStep, ErrStateUser, chatproto.ErrNoVersion} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // comeOnline logs in and makes the connection the client's. A server that
@@ -150,12 +154,12 @@ func (c *Client) comeOnline(ctx context.Context, first bool) (*conn, error) {
 			c.keep.welcome(c.user, cn.boot, w)
 		}
 		if err := c.keep.flush(); err != nil {
-			cn.nc.Close()
+			cn.close()
 			return nil, err
 		}
 		if same {
 			if err := c.online(cn, w); err != nil {
-				cn.nc.Close()
+				cn.close()
 				return nil, err
 			}
 			return cn, nil
@@ -194,7 +198,7 @@ func (cn *conn) leave() {
 		var f chatproto.Frame
 		cn.ask(chatproto.QUIT, line, &f)
 	}
-	cn.nc.Close()
+	cn.close()
 }
 
 // online makes cn the client's connection: what was unanswered goes out

@@ -202,7 +202,7 @@ const (
 
 // config is one that logs in at s as B.
 func (s *server) config() chatclient.Config {
-	return chatclient.Config{Dial: s.dial, User: "B", Password: "secret"}
+	return chatclient.Config{Dial: s.dial, Cleartext: chatclient.CleartextLocal, User: "B", Password: "secret"}
 }
 
 // login returns a client that is logged in, and its link.
@@ -223,6 +223,50 @@ func (s *server) login(cfg chatclient.Config) (*chatclient.Client, *link) {
 	}
 	s.t.Cleanup(func() { end(c) })
 	return c, l
+}
+
+// loginScram returns a client that is logged in without a password sent, and
+// its link.
+func (s *server) loginScram(cfg chatclient.Config) (*chatclient.Client, *link) {
+	s.t.Helper()
+	d := async(func() dialled {
+		c, err := chatclient.Dial(s.t.Context(), cfg)
+		return dialled{c, err}
+	})
+	l := s.link()
+	l.play(helloScram)
+	v := newVerifier("secret", "salt", 4096)
+	if err := v.first(l.field("data")); err != nil {
+		s.t.Fatal(err)
+	}
+	l.play("S: 334 data=" + v.challenge("server"))
+	l.play("C: AUTH data=*")
+	signature, ok := v.final(l.saw[len(l.saw)-1], nil)
+	if !ok {
+		s.t.Fatal("the proof is wrong")
+	}
+	l.play("S: 230 user=B new=1 known=0 high=0 mail=0 data=" + signature)
+	got := <-d
+	if got.err != nil {
+		s.t.Fatal(got.err)
+	}
+	s.t.Cleanup(func() { end(got.c) })
+	return got.c, l
+}
+
+const helloScram = `
+	C: HELO v=1 acks=1 beat=30000
+	S: 220 v=1 mech=SCRAM-SHA-256 boot=9c t=0
+`
+
+// field reads the client's next line and returns the value of a field.
+func (l *link) field(key string) string {
+	l.t.Helper()
+	var f chatproto.Frame
+	if err := chatproto.Parse(&f, []byte(l.read())); err != nil {
+		l.t.Fatal(err)
+	}
+	return f.Value(key)
 }
 
 // async runs f and returns where its result comes.

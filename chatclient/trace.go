@@ -2,6 +2,7 @@ package chatclient
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -51,31 +52,39 @@ func (l *lineCutter) pass(b []byte) {
 }
 
 func (l *lineCutter) show(line []byte) {
-	if l.sent {
-		line = maskPassword(line)
-	}
+	line = mask(line)
 	l.t.mu.Lock()
 	defer l.t.mu.Unlock()
 	l.t.fn(l.sent, line)
 }
 
-// maskPassword hides the value of pass=. A space in a value is escaped, so
+// secrets are the frames that hold something that must not be seen, and the
+// fields that do: a password, the steps of a proof of it, which passwords can
+// be tried against, and what lets a client past the lockout.
+var secrets = map[string][]string{
+	chatproto.AUTH.String():           {"pass", "data", "token"},
+	chatproto.ReplyChallenge.String(): {"data"},
+	chatproto.ReplyWelcome.String():   {"data", "token"},
+}
+
+// mask hides the values of secret fields. A space in a value is escaped, so
 // the value ends at the next one.
-func maskPassword(line []byte) []byte {
-	const key = " pass="
-	if !bytes.HasPrefix(line, []byte(chatproto.AUTH.String()+" ")) {
+func mask(line []byte) []byte {
+	code, _, _ := bytes.Cut(line, []byte(" "))
+	keys := secrets[string(code)]
+	if keys == nil {
 		return line
 	}
-	i := bytes.Index(line, []byte(key))
-	if i < 0 {
-		return line
+	fields, description, described := bytes.Cut(line, []byte(" :"))
+	words := bytes.Split(fields, []byte(" "))
+	for i, field := range words {
+		if key, _, ok := bytes.Cut(field, []byte("=")); ok && slices.Contains(keys, string(key)) {
+			words[i] = []byte(string(key) + "=***")
+		}
 	}
-	i += len(key)
-	end := len(line)
-	if n := bytes.IndexByte(line[i:], ' '); n >= 0 {
-		end = i + n
+	masked := bytes.Join(words, []byte(" "))
+	if described {
+		masked = append(append(masked, " :"...), description...)
 	}
-	masked := append([]byte(nil), line[:i]...)
-	masked = append(masked, "***"...)
-	return append(masked, line[end:]...)
+	return masked
 }

@@ -175,7 +175,7 @@ func (w *world) live(fs *crashfs.FS, sends int, mutate func(*chatclient.StateFil
 		return
 	}
 	mutate(file)
-	c, err := chatclient.Dial(ctx, chatclient.Config{Dial: w.dial, User: "B", Password: "secret", StateFile: file,
+	c, err := chatclient.Dial(ctx, chatclient.Config{Dial: w.dial, Cleartext: chatclient.CleartextLocal, User: "B", Password: "secret", StateFile: file,
 		Callbacks: chatclient.Callbacks{OnMessage: w.onMessage, OnOutcome: w.onOutcome}})
 	if err != nil {
 		w.must(err)

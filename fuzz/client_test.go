@@ -47,7 +47,7 @@ func FuzzClient(f *testing.F) {
 func throwAtClient(t *testing.T, input string) {
 	dials := 0
 	cfg := chatclient.Config{
-		User: "A", Password: "a",
+		User: "A", Password: "a", Cleartext: chatclient.CleartextLocal,
 		Dial: func(context.Context) (net.Conn, error) {
 			if dials++; dials > 3 {
 				return nil, errors.New("nobody there")

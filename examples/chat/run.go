@@ -63,7 +63,7 @@ func parseArgs(args []string, stdout io.Writer) (o options, err error) {
 	fs.StringVar(&o.passwordCommand, "password-command", "", "take the password from the first line that this `command` prints")
 	fs.BoolVar(&o.debug, "debug", false, "show every line of the protocol on standard error, passwords masked")
 	fs.BoolVar(&o.times, "time", false, "show the time before each line")
-	fs.BoolVar(&o.cleartext, "cleartext", false, "also talk to another machine, although nothing is encrypted: everybody on\nthe way can read the password and every message, and change them")
+	fs.BoolVar(&o.cleartext, "cleartext", false, "talk without TLS, to other machines too: everybody on the way can read every\nmessage, and change it")
 	fs.StringVar(&o.listen, "listen", "", "listen on this `address` for private chats, such as :9000 (default: any free\nport; \"off\" does not listen)")
 	fs.DurationVar(&o.heartbeat, "heartbeat", 0, "tell the server this often that the client lives (default 30s)")
 	if err := fs.Parse(args); err != nil {
@@ -149,7 +149,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	cfg := chatclient.Config{
 		Addr: o.addr, User: l.user, Password: l.password, Credentials: l.credentials,
 		Callbacks: s.callbacks(), Heartbeat: o.heartbeat,
-		AllowCleartext: o.cleartext, PeerListen: o.listen,
+		Cleartext: chatclient.CleartextLocal, PeerListen: o.listen,
+	}
+	if o.cleartext {
+		cfg.Cleartext = chatclient.CleartextAlways
 	}
 	if o.debug {
 		cfg.Trace = trace.line
@@ -236,8 +239,6 @@ func loginError(ctx context.Context, addr string, err error, stdout io.Writer) e
 		return errShown
 	case errors.Is(err, errNoLogin):
 		return err
-	case errors.Is(err, chatclient.ErrCleartext):
-		return errors.New("refusing to send a password unencrypted to another machine; -cleartext allows it, where every network in between is trusted")
 	case errors.As(err, &network) && network.Op == "dial":
 		return fmt.Errorf("cannot reach the server at %s: %s", addr, reason(err))
 	case errors.As(err, &network) && network.Op == "listen":

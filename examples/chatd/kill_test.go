@@ -135,9 +135,15 @@ func newVictim(t *testing.T) *victim {
 // start starts chatd on the data that the last one left, on a free port.
 func (v *victim) start() {
 	v.t.Helper()
-	v.cmd = exec.Command(v.binary, append(v.flags, "0")...)
+	cmd := exec.Command(v.binary, append(v.flags, "0")...)
+	cmd.Stderr = os.Stderr
+	v.startCommand(cmd)
+}
+
+func (v *victim) startCommand(cmd *exec.Cmd) {
+	v.t.Helper()
+	v.cmd = cmd
 	v.cmd.Dir = v.dir
-	v.cmd.Stderr = os.Stderr
 	out, err := v.cmd.StdoutPipe()
 	if err != nil {
 		v.t.Fatal(err)
@@ -187,7 +193,7 @@ func (c *talker) random(n int) int {
 
 func (c *talker) dial(t *testing.T) {
 	client, err := chatclient.Dial(t.Context(), chatclient.Config{
-		User: c.name, Password: "pass", PeerListen: "off", DeclinePresence: true,
+		User: c.name, Password: "pass", Cleartext: chatclient.CleartextLocal, PeerListen: "off", DeclinePresence: true,
 		BackoffMin: time.Millisecond, BackoffMax: 50 * time.Millisecond,
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			c.v.mu.Lock()

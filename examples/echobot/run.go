@@ -26,6 +26,7 @@ func run(ctx context.Context, addr, user, password string) error {
 	}
 	c, err := chatclient.Dial(ctx, chatclient.Config{
 		Addr: addr, User: user, Password: password,
+		Cleartext:       chatclient.CleartextLocal,
 		DeclinePresence: true, // a bot does not care who comes and goes
 		Callbacks:       chatclient.Callbacks{OnMessage: echo},
 	})

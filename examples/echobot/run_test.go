@@ -31,7 +31,7 @@ func TestEcho(t *testing.T) {
 	got := make(chan string, 8)
 	online := make(chan struct{}, 1)
 	a, err := chatclient.Dial(t.Context(), chatclient.Config{
-		Addr: l.Addr().String(), User: "A", Password: "pa",
+		Addr: l.Addr().String(), User: "A", Password: "pa", Cleartext: chatclient.CleartextLocal,
 		Callbacks: chatclient.Callbacks{
 			OnMessage:  func(_ context.Context, m chatclient.Message) error { got <- m.Description; return nil },
 			OnPresence: func(context.Context, chatclient.Presence) { online <- struct{}{} },

@@ -28,7 +28,7 @@ func embed(ctx context.Context) error {
 	defer srv.Close()
 
 	got := make(chan string, 1)
-	bob, err := chatclient.Dial(ctx, chatclient.Config{Addr: l.Addr().String(), User: "bob", Password: "builder",
+	bob, err := chatclient.Dial(ctx, chatclient.Config{Addr: l.Addr().String(), Cleartext: chatclient.CleartextLocal, User: "bob", Password: "builder",
 		Callbacks: chatclient.Callbacks{OnMessage: func(_ context.Context, m chatclient.Message) error {
 			got <- m.Description
 			return nil // taken: the server may forget it
@@ -37,7 +37,7 @@ func embed(ctx context.Context) error {
 		return err
 	}
 	defer bob.Close()
-	alice, err := chatclient.Dial(ctx, chatclient.Config{Addr: l.Addr().String(), User: "alice", Password: "wonderland"})
+	alice, err := chatclient.Dial(ctx, chatclient.Config{Addr: l.Addr().String(), Cleartext: chatclient.CleartextLocal, User: "alice", Password: "wonderland"})
 	if err != nil {
 		return err
 	}

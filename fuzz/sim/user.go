@@ -158,7 +158,7 @@ func (in *instance) config() chatclient.Config {
 	}
 	cfg := chatclient.Config{
 		Dial: func(ctx context.Context) (net.Conn, error) { return u.w.net.Dial(ctx, u.host) },
-		User: u.name, Password: u.w.creds[u.name],
+		User: u.name, Password: u.w.creds[u.name], Cleartext: chatclient.CleartextLocal,
 		// The back-off is the network's, for what the client draws is not
 		// from the seed.
 		BackoffMin: 1, BackoffMax: 1,
