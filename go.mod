@@ -7,8 +7,8 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/hashicorp/go-multierror v1.1.1
 	github.com/reeflective/readline v1.3.0
-	github.com/xdg-go/scram v1.4.0
 	github.com/rivo/uniseg v0.4.7
+	github.com/xdg-go/scram v1.4.0
 	github.com/xdg-go/scram v1.4.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
