@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"github.com/parleyproto/parley/chatclient/internal/journal"
+	"github.com/parleyproto/parley/chatproto"
 )
 
 // PeerNetwork replaces the network of private lines.
@@ -26,3 +27,6 @@ func (s *StateFile) Mutate(sendUnsynced, ackUnsynced bool) {
 
 // Left is how many messages the file keeps.
 func (s *StateFile) Left() int { return len(s.img.letters) }
+
+// Fresh reports whether a message was not taken.
+func (s *StateFile) Fresh(from string, id chatproto.ID) bool { return s.fresh(from, id) }

@@ -383,10 +383,12 @@ func (l *dialledLine) answer(line *privateLine, f *chatproto.Frame) error {
 	if !f.Code.IsReply() || !ok || lo == 0 {
 		return &chatproto.Error{Code: f.Code, Text: string(f.Description)}
 	}
-	for n := lo; ; n++ {
-		if len(l.queue) == 0 || l.queue[0].n != n || l.queue[0].on != line {
+	for i := uint64(0); i <= hi-lo; i++ {
+		if i >= uint64(len(l.queue)) || l.queue[i].n != lo+i || l.queue[i].on != line {
 			return &chatproto.ProtocolError{Got: f.Code}
 		}
+	}
+	for n := lo; ; n++ {
 		k := l.queue[0]
 		l.remove(k)
 		if f.Code.Class() == 2 {

@@ -99,6 +99,7 @@ func (p *peers) decide(ctx context.Context, l *acceptedLine, src source, m Priva
 	}
 	if !seen.fresh(name, m.ID) { // it was decided in an earlier life, of which only the highest taken is known
 		if seen.fresh(name, chatproto.ID{Origin: m.ID.Origin, N: m.ID.N + 1}) {
+			w.Decide(m.ID.N, true)
 			return chatproto.ReplyAccepted
 		}
 		return chatproto.ReplyRefusedEarlier
