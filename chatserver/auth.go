@@ -125,7 +125,7 @@ func (c *conn) checkPassword(st authState, pass string) {
 // proven returns the account whose password was given, or answers why not.
 func (c *conn) proven(ctx context.Context, st authState, pass string, key lockoutKey) *user {
 	s := c.srv
-	if left := s.lockouts.locked(key); left > 0 {
+	if left := max(s.lockouts.locked(key), c.failing()); left > 0 {
 		c.lockedOut(left)
 		return nil
 	}
@@ -137,6 +137,7 @@ func (c *conn) proven(ctx context.Context, st authState, pass string, key lockou
 	if !ok {
 		left := s.lockouts.failed(key, s.LockoutTries, s.Lockout)
 		c.log().Info("login refused", "account", st.user, "left", left)
+		defer c.loginFailed()
 		if left == 0 {
 			c.lockedOut(s.Lockout)
 			return nil
@@ -166,7 +167,7 @@ func (c *conn) lockedOut(left time.Duration) {
 	seconds := (left + time.Second - 1) / time.Second
 	text := chatproto.Fill(c.version.Sentence(c.verb, chatproto.ReplyLockedOut), "seconds", strconv.Itoa(int(seconds)))
 	c.why = "locked out"
-	c.answer(slot{verb: c.verb, tag: c.tag, code: chatproto.ReplyLockedOut, text: text, fields: []field{{"retry", millis(left)}}})
+	c.answer(slot{verb: c.verb, tag: c.tag, code: chatproto.ReplyLockedOut, text: text, fields: []field{{"retry", retryMillis(left)}}})
 }
 
 // welcome answers the last AUTH: logged in, with so much mail waiting.

@@ -59,9 +59,9 @@ type Hooks struct {
 
 // ConnInfo describes a connection to a hook.
 type ConnInfo struct {
-	RemoteAddr net.Addr
-	User       string // "" before the login
-	Origin     uint64 // 0 before the login
+	RemoteAddr net.Addr // behind a proxy of Server.ProxyFrom, what its header said
+	User       string   // "" before the login
+	Origin     uint64   // 0 before the login
 }
 
 // Outgoing is a message that a user wants to send.

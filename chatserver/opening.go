@@ -1,7 +1,6 @@
 package chatserver
 
 import (
-	"errors"
 	"io"
 	"time"
 
@@ -12,11 +11,14 @@ import (
 // a record of the handshake. No line of the protocol starts with it.
 const startsTLS = 0x16
 
-// open does what comes before the first line: the limits of new connections,
-// and TLS if the client begins with it. It reports whether there are lines to
-// be read.
+// open does what comes before the first line: a proxy's header, the limits of
+// new connections, and TLS if the client begins with it. It reports whether
+// there are lines to be read.
 func (c *conn) open() bool {
 	s := c.srv
+	if !c.fromProxy() {
+		return false
+	}
 	c.isLocal = c.local()
 	c.reader.Short(true)
 	refused, oldest := s.strangers.enter(c, &s.Limits)
@@ -61,6 +63,16 @@ func turnedAway(text string, retry time.Duration) *farewell {
 	return f
 }
 
+// handshakeDeadline is when what comes before the first line has taken too
+// long, if it begins now.
+func (c *conn) handshakeDeadline() time.Time {
+	until := time.Now().Add(c.srv.Limits.HandshakeTimeout)
+	if login := c.deadline(); login.Before(until) {
+		until = login
+	}
+	return until
+}
+
 // lookAhead reads the first octet, which the reader is given again.
 func (c *conn) lookAhead() (first byte, ok bool) {
 	if !c.mayRead(false) {
@@ -78,19 +90,11 @@ func (c *conn) lookAhead() (first byte, ok bool) {
 // then the connection.
 type input conn
 
-// errTruncated says that TLS was cut off: the client's end of input has to be
-// said in it. Somebody else may have ended the connection.
-var errTruncated = errors.New("the TLS connection was cut off")
-
 // Read implements [io.Reader].
 func (in *input) Read(p []byte) (int, error) {
 	if in.ahead {
 		in.ahead = false
 		return copy(p, in.first[:]), nil
 	}
-	n, err := in.nc.Read(p)
-	if in.tls != nil && err == io.ErrUnexpectedEOF {
-		err = errTruncated
-	}
-	return n, err
+	return in.nc.Read(p)
 }

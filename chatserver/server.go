@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -85,6 +86,15 @@ type Server struct {
 	// only loopback and connections without an IP address (a pipe, a Unix
 	// socket) are served.
 	AllowCleartext bool
+
+	// ProxyFrom are the addresses of proxies that send a PROXY header
+	// (version 1 or 2) ahead of each connection. From these it is required,
+	// within Limits.HandshakeTimeout, and the address in it counts as the
+	// connection's everywhere; from others it is not taken. A header without
+	// an address, as of a proxy's health checks, leaves the proxy's own. A
+	// proxy that ends TLS itself makes the connection cleartext, see
+	// AllowCleartext.
+	ProxyFrom []netip.Prefix
 
 	// MailboxMessages and MailboxBytes bound what waits for one user; one
 	// sender may fill a quarter of it. More is refused before it is

@@ -3,6 +3,7 @@ package chatserver
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"time"
 
@@ -124,11 +125,7 @@ func (c *conn) beginHandshake() bool {
 	if c.bye != nil {
 		c.abort(c.bye.why)
 	}
-	until := time.Now().Add(c.srv.Limits.HandshakeTimeout)
-	if login := c.deadline(); login.Before(until) {
-		until = login
-	}
-	c.nc.SetDeadline(until)
+	c.nc.SetDeadline(c.handshakeDeadline())
 	return c.dead == ""
 }
 
@@ -156,6 +153,10 @@ func (c *conn) transport() net.Conn {
 	return c.tls.NetConn().(*belowTLS).Conn
 }
 
+// errTruncated says that the connection below TLS ended, and TLS did not. It
+// may be somebody on the way who ended it.
+var errTruncated = errors.New("the TLS connection was cut off")
+
 // A belowTLS is what TLS reads and writes.
 type belowTLS struct {
 	net.Conn
@@ -170,14 +171,22 @@ func (b *belowTLS) Read(p []byte) (int, error) {
 		p[0] = startsTLS
 		return 1, nil
 	}
-	if b.left < 0 {
-		return b.Conn.Read(p)
-	}
 	if b.left == 0 {
 		return 0, errLongHandshake
 	}
-	n, err := b.Conn.Read(p[:min(len(p), b.left)])
-	b.left -= n
+	if b.left > 0 {
+		p = p[:min(len(p), b.left)]
+	}
+	n, err := b.Conn.Read(p)
+	if b.left > 0 {
+		b.left -= n
+	}
+	if err == io.EOF {
+		// crypto/tls would take it for the end between two records.
+		if err = errTruncated; n > 0 {
+			err = nil // until the next read
+		}
+	}
 	return n, err
 }
 

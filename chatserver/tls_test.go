@@ -1,14 +1,20 @@
 package chatserver_test
 
 import (
+	"bytes"
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/parleyproto/parley/chatproto"
 	"github.com/parleyproto/parley/chatproto/handshake"
@@ -125,4 +131,389 @@ func TestTLSLogin(t *testing.T) {
 			})
 		}
 	}
+}
+
+// tlsClient connects to srv from addr, for TLS.
+func tlsClient(t *testing.T, srv *chatserver.Server, addr string, cfg *tls.Config) *tls.Conn {
+	return tls.Client(dial(t, srv, addr), cfg)
+}
+
+// A client that the server's TLS refuses, whatever Server.TLSConfig says: an
+// older TLS, or another protocol. What the raw connection carries back is TLS
+// alone.
+func TestTLSRefused(t *testing.T) {
+	base := serverTLS()
+	older := func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }
+	other := func(c *tls.Config) { c.NextProtos = []string{"h2", "parley/2"} }
+	lax := &tls.Config{Certificates: base.Certificates, MinVersion: tls.VersionTLS10, NextProtos: []string{"h2"}}
+	for _, test := range []struct {
+		name   string
+		server *tls.Config
+		client func(*tls.Config)
+		want   string
+	}{
+		{"TLS 1.2", base, older, "protocol version not supported"},
+		{"another ALPN", base, other, "no application protocol"},
+		{"TLS 1.2 and a lax configuration", lax, older, "protocol version not supported"},
+		{"TLS 1.2 and a configuration of TLS 1.2", &tls.Config{Certificates: base.Certificates, MaxVersion: tls.VersionTLS12}, older, "protocol version not supported"},
+		{"another ALPN and a lax configuration", lax, other, "no application protocol"},
+		{"TLS 1.2 and a lax configuration for each client", choosing(lax), older, "protocol version not supported"},
+		{"another ALPN and a lax configuration for each client", choosing(lax), other, "no application protocol"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := &chatserver.Server{Accounts: demo, TLSConfig: test.server}
+				defer srv.Close()
+				cfg := clientTLS()
+				test.client(cfg)
+				near := dial(t, srv, "127.0.0.1:1")
+				if err := tls.Client(near, cfg).Handshake(); err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("the handshake ends with %v, want %q", err, test.want)
+				}
+				if rest, err := io.ReadAll(near); err != nil || len(rest) > 0 {
+					t.Errorf("then comes %q, %v", rest, err)
+				}
+				loginOver(t, tlsClient(t, srv, "127.0.0.1:1", clientTLS()), "A")
+			})
+		})
+	}
+}
+
+// choosing is a configuration that leaves everything to one for each client.
+func choosing(cfg *tls.Config) *tls.Config {
+	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return cfg, nil }}
+}
+
+// A configuration without a certificate is found before anybody connects.
+func TestTLSWithoutCertificate(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	srv := &chatserver.Server{Accounts: demo, TLSConfig: &tls.Config{}}
+	if err := srv.ServeConn(far); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("ServeConn returned %v", err)
+	}
+}
+
+// Who may talk in cleartext, with TLS and without.
+func TestCleartext(t *testing.T) {
+	for _, test := range []struct {
+		addr  string
+		tls   bool
+		allow bool
+		want  string
+	}{
+		{"127.0.0.1:1", true, false, "220"},
+		{"[::1]:1", true, false, "220"},
+		{"[::ffff:127.0.0.1]:1", true, false, "220"},
+		{"/run/parley.sock", true, false, "220"},
+		{"192.0.2.7:1", true, false, "421 :This server takes cleartext connections from its own machine only"},
+		{"[fe80::1%eth0]:1", true, false, "421"},
+		{"10.0.0.1:1", false, false, "421"},
+		{"192.0.2.7:1", true, true, "220"},
+		{"192.0.2.7:1", false, true, "220"},
+	} {
+		t.Run(fmt.Sprint(test), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := &chatserver.Server{Accounts: demo, AllowCleartext: test.allow}
+				if test.tls {
+					srv.TLSConfig = serverTLS()
+				}
+				defer srv.Close()
+				p := open(t, srv, test.addr)
+				p.say("HELO v=1")
+				p.want(test.want)
+				if test.want != "220" {
+					p.want("(EOF)")
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // by net.Pipe, and with an address that is none
+		srv := &chatserver.Server{Accounts: demo}
+		defer srv.Close()
+		for want, addr := range map[string]net.Addr{"220": nil, "421": &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 1}} {
+			near, far := net.Pipe()
+			go srv.ServeConn(elsewhere{far, addr})
+			go io.WriteString(near, "HELO v=1\r\n")
+			lines(t, near).want(want)
+			near.Close()
+		}
+	})
+}
+
+// An elsewhere is a connection that comes from an address.
+type elsewhere struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (e elsewhere) RemoteAddr() net.Addr { return e.addr }
+
+// A ClientHello to a server without TLS is told nothing, sees a clean end,
+// and the log says why.
+func TestTLSWithoutServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log syncBuffer
+		srv := &chatserver.Server{Accounts: demo, Logger: textLog(&log)}
+		defer srv.Close()
+		if err := tlsClient(t, srv, "127.0.0.1:1", clientTLS()).Handshake(); err != io.EOF {
+			t.Errorf("the handshake ends with %v", err)
+		}
+		time.Sleep(2 * time.Second)
+		if !strings.Contains(log.String(), "level=DEBUG") || !strings.Contains(log.String(), "the client speaks TLS, and Server.TLSConfig is not set") {
+			t.Errorf("the log has %q", log.String())
+		}
+	})
+}
+
+// A syncBuffer is a log that may be written and read at once.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// A handshake has to be over in time, wherever it stalls and however slowly
+// its octets come; one octet at a time is no fault. What is cut off is told
+// nothing.
+func TestHandshakeStalls(t *testing.T) {
+	hello := clientHello(t)
+	for _, test := range []struct {
+		name string
+		send []byte
+		each time.Duration // between two octets
+		want time.Duration
+	}{
+		{"after the first octet", hello[:1], 0, 10 * time.Second},
+		{"in the ClientHello", hello[:len(hello)/2], 0, 10 * time.Second},
+		{"after the ClientHello", hello, 0, 10 * time.Second},
+		{"an octet every 100 ms", hello, 100 * time.Millisecond, 10 * time.Second},
+		{"never begun", nil, 0, 30 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := serverTLS()
+				srv := &chatserver.Server{Accounts: demo, TLSConfig: cfg}
+				defer srv.Close()
+				near := dial(t, srv, "192.0.2.7:1")
+				begun := time.Now()
+				sent := make(chan bool)
+				go func() {
+					defer close(sent)
+					for i := range test.send {
+						if _, err := near.Write(test.send[i : i+1]); err != nil {
+							return
+						}
+						time.Sleep(test.each)
+					}
+				}()
+				got, err := io.ReadAll(near)
+				if took := time.Since(begun); err != nil || took != test.want {
+					t.Errorf("closed after %v (%v), want %v", took, err, test.want)
+				}
+				if len(test.send) > 0 && len(got) > 0 && got[0] != 0x16 && got[0] != 0x15 {
+					t.Errorf("got %q", got)
+				}
+				<-sent
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // LoginTimeout is for all of it
+		srv := &chatserver.Server{Accounts: demo, TLSConfig: serverTLS(), LoginTimeout: 12 * time.Second, Limits: chatserver.Limits{HandshakeTimeout: 10 * time.Second}}
+		defer srv.Close()
+		near := dial(t, srv, "192.0.2.7:1")
+		begun := time.Now()
+		time.Sleep(7 * time.Second)
+		near.Write(hello[:9])
+		io.ReadAll(near)
+		if took := time.Since(begun); took != 12*time.Second {
+			t.Errorf("closed after %v", took)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		srv := &chatserver.Server{Accounts: demo, TLSConfig: serverTLS()}
+		defer srv.Close()
+		p := loginOver(t, tls.Client(oneOctet{dial(t, srv, "192.0.2.7:1")}, clientTLS()), "A")
+		p.say("QUIT n=1")
+		p.want("221")
+	})
+}
+
+// An oneOctet writes one octet at a time.
+type oneOctet struct{ net.Conn }
+
+func (o oneOctet) Write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var k int
+		k, err = o.Conn.Write(p[n : n+1])
+		n += k
+	}
+	return n, err
+}
+
+// clientHello is what a client of TLS begins with.
+func clientHello(t *testing.T) []byte {
+	t.Helper()
+	near, far := memnet.Pipe("client", "server")
+	defer near.Close()
+	defer far.Close()
+	near.SetReadDeadline(time.Now())
+	tls.Client(near, clientTLS()).Handshake()
+	hello := make([]byte, 8<<10)
+	n, err := far.Read(hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hello[:n]
+}
+
+// A client may send only so much in a handshake: here a ClientHello that says
+// it is 60,000 octets long.
+func TestHandshakeOctets(t *testing.T) {
+	const limit = 16 << 10
+	synctest.Test(t, func(t *testing.T) {
+		srv := &chatserver.Server{Accounts: demo, TLSConfig: serverTLS()}
+		defer srv.Close()
+		near := dial(t, srv, "192.0.2.7:1")
+		record := append([]byte{0x16, 3, 1, 4, 0}, bytes.Repeat([]byte{7}, 1024)...)
+		sent := 0
+		write := func(b []byte) {
+			n, err := near.Write(b)
+			if sent += n; err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		write(append([]byte{0x16, 3, 1, 4, 0, 1, 0, 60000 >> 8, 60000 & 255}, record[9:]...))
+		for sent+len(record) < limit {
+			write(record)
+		}
+		write(record[:limit-sent])
+		begun := time.Now()
+		near.SetReadDeadline(time.Now())
+		if n, err := near.Read(make([]byte, 1)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("within the limit it is closed: %d octets, %v", n, err)
+		}
+		near.SetReadDeadline(time.Time{})
+		write(record)
+		io.ReadAll(near)
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("it is closed after %v", took)
+		}
+	})
+}
+
+// The end of input is what close_notify says; a stream that was cut off is
+// told apart. What came before it was the client's, is answered, and nothing
+// that was accepted is lost.
+func TestTLSEnd(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		end  func(raw *memnet.Conn, nc *tls.Conn)
+		why  string
+	}{
+		{"close_notify", func(raw *memnet.Conn, nc *tls.Conn) { nc.CloseWrite() }, "end of input"},
+		{"close_notify and the end", func(raw *memnet.Conn, nc *tls.Conn) { nc.CloseWrite(); raw.CloseWrite() }, "end of input"},
+		{"cut off", func(raw *memnet.Conn, nc *tls.Conn) { raw.CloseWrite() }, "the TLS connection was cut off"},
+		{"cut off in a record", func(raw *memnet.Conn, nc *tls.Conn) { raw.Write([]byte{0x17, 3, 3}); raw.CloseWrite() }, "the TLS connection was cut off"},
+		{"garbage", func(raw *memnet.Conn, nc *tls.Conn) { raw.Write([]byte("QUIT n=9\r\n")) }, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ended := make(chan string, 9)
+				srv := &chatserver.Server{Accounts: demo, TLSConfig: serverTLS(), Hooks: chatserver.Hooks{
+					OnDisconnect: func(_ context.Context, _ chatserver.ConnInfo, why string) { ended <- why },
+				}}
+				defer srv.Close()
+				raw := dial(t, srv, "192.0.2.7:1")
+				nc := tls.Client(raw, clientTLS())
+				p := loginOver(t, nc, "A")
+				p.say("SEND n=1 to=B :first\r\nSEND n=2 to=B :second\r\nSEND n=3 to=B :never whole")
+				nc.Write([]byte("SEND n=4 to=B :no end of line"))
+				test.end(raw, nc)
+				if test.why != "" {
+					for got := ""; got != "(EOF)"; got = p.next() {
+						if got != "" && !strings.HasPrefix(got, "201 n=") {
+							t.Errorf("got %q", got)
+						}
+					}
+				} else {
+					io.ReadAll(nc)
+				}
+				if why := <-ended; test.why != "" && why != test.why || why == "" {
+					t.Errorf("it ended for %q, want %q", why, test.why)
+				}
+				time.Sleep(time.Second)
+				again := loginOver(t, tlsClient(t, srv, "192.0.2.7:2", clientTLS()), "A")
+				again.say("SEND n=2 to=B :second")
+				again.want("201 n=2")
+				b := login(t, srv, "B")
+				for n := 1; n <= 3; n++ {
+					b.want(fmt.Sprintf("MESG from=A id=41.%d ", n))
+				}
+			})
+		})
+	}
+}
+
+// The server's goodbye goes out in TLS, with a close_notify behind it, also to
+// a client that does not read at once; and never into a handshake.
+func TestTLSShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := &chatserver.Server{Accounts: demo, TLSConfig: serverTLS()}
+		p := loginOver(t, tlsClient(t, srv, "192.0.2.7:1", clientTLS()), "A")
+		hello := clientHello(t)
+		half := dial(t, srv, "192.0.2.7:2")
+		half.Write(hello[:100])
+		synctest.Wait()
+		down := make(chan error)
+		go func() { down <- srv.Shutdown(t.Context()) }()
+		p.want("GBYE why=shutdown :The server is shutting down")
+		p.want("(EOF)")
+		p.nc.Close()
+		if got, _ := io.ReadAll(half); len(got) > 0 {
+			t.Errorf("into the handshake it says %q", got)
+		}
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Close does not wait for a client that does not read.
+func TestTLSClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := &chatserver.Server{Accounts: demo, TLSConfig: serverTLS()}
+		near, far := net.Pipe() // whose writes wait for reads
+		go srv.ServeConn(far)
+		nc := tls.Client(near, clientTLS())
+		p := loginOver(t, nc, "A")
+		p.say("RVKE n=1 user=B")
+		synctest.Wait()
+		begun := time.Now()
+		srv.Close()
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("Close took %v", took)
+		}
+		near.Close()
+	})
+}
+
+// tlsOver is the client's TLS on a connection.
+func tlsOver(nc net.Conn) *tls.Conn { return tls.Client(nc, clientTLS()) }
+
+// textLog logs everything to w.
+func textLog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

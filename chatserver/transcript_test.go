@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -45,6 +46,7 @@ var demo = chatserver.Credentials{
 //	A close        the client closes
 //	wait 45s       virtual time passes
 //	restart        the server ends and another starts on the same store
+//	limits N=V …   the same, with other Limits, and cleartext allowed from afar
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.transcript")
 	if err != nil || len(files) == 0 {
@@ -76,6 +78,7 @@ type stage struct {
 	t       *testing.T
 	srv     *chatserver.Server
 	store   *memstore.Store
+	limits  *chatserver.Limits // nil: the defaults
 	clients map[string]*client
 	out     strings.Builder
 }
@@ -122,6 +125,24 @@ func isOutput(line string) bool { return outputLine.MatchString(line) }
 
 func (s *stage) serve() {
 	s.srv = &chatserver.Server{Accounts: demo, Store: s.store}
+	if s.limits != nil {
+		s.srv.AllowCleartext, s.srv.Limits = true, *s.limits
+	}
+}
+
+// limit sets fields of the Limits: "Strangers=2 ConnectRate=0.5".
+func (s *stage) limit(fields string) {
+	s.limits = new(chatserver.Limits)
+	for f := range strings.FieldsSeq(fields) {
+		name, value, _ := strings.Cut(f, "=")
+		field := reflect.ValueOf(s.limits).Elem().FieldByName(name)
+		if !field.IsValid() {
+			s.t.Fatalf("there is no limit %s", name)
+		}
+		if _, err := fmt.Sscan(value, field.Addr().Interface()); err != nil {
+			s.t.Fatalf("%s: %v", f, err)
+		}
+	}
 }
 
 func (s *stage) command(line string) {
@@ -133,7 +154,10 @@ func (s *stage) command(line string) {
 			s.t.Fatal(err)
 		}
 		time.Sleep(d)
-	case name == "restart":
+	case name == "restart" || name == "limits":
+		if name == "limits" {
+			s.limit(rest)
+		}
 		if err := s.srv.Close(); err != nil {
 			s.t.Error(err)
 		}
@@ -176,7 +200,11 @@ func (c *client) send(t *testing.T, line string) {
 	})
 	var f chatproto.Frame
 	c.mu.Lock()
-	if chatproto.Parse(&f, []byte(raw)) == nil && len(raw) <= chatproto.V1.Limits.Frame-2 {
+	limit := chatproto.V1.Limits.Frame
+	if c.machine.Phase() < chatproto.Ready {
+		limit = chatproto.V1.Limits.LoginFrame
+	}
+	if chatproto.Parse(&f, []byte(raw)) == nil && len(raw) <= limit-2 {
 		tag, _ := f.Uint("n")
 		c.machine.Request(f.Code, tag)
 	} else {
