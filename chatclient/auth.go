@@ -126,6 +126,9 @@ func (c *Client) authenticate(cn *conn) (*welcome, error) {
 	l.Field("user", c.user)
 	mech.start(&l)
 	l.Origin("origin", c.box.origin)
+	if c.box.welcomed {
+		l.Uint("known", 1)
+	}
 	if c.token != "" {
 		l.Field("token", c.token)
 	}

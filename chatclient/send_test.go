@@ -196,7 +196,8 @@ func TestResend(t *testing.T) {
 }
 
 // A server that forgot the origin is left at once: what was sent is unknown,
-// what was not goes out under the new one.
+// what was not goes out under the new one. The client says known=1 of an origin
+// for which it had a 230 (SPEC section 6.6), and of no other.
 func TestForgotten(t *testing.T) {
 	for name, reply := range map[string]string{
 		"known=0":   "230 user=B new=1 known=0 high=0 mail=0",
@@ -211,7 +212,7 @@ func TestForgotten(t *testing.T) {
 				synctest.Wait()
 				unsent := send(c, "A", "unsent")
 				l2 := s.link()
-				l2.play(hello + "S: " + reply + `
+				l2.play(as(hello, " known=1") + "S: " + reply + `
 					C: QUIT
 					S: MESG from=A id=1.1 t=0 :A: while leaving
 					S: 221
@@ -220,7 +221,7 @@ func TestForgotten(t *testing.T) {
 					t.Errorf("what was sent: %v", err)
 				}
 				l3 := s.link()
-				l3.play(welcomed + `
+				l3.play(as(welcomed, "") + `
 					C: SEND n=1 to=A :unsent
 					S: 201 n=1 how=stored`)
 				if got := <-unsent; got.err != nil || got.ID.Origin != l3.origin() {

@@ -118,7 +118,7 @@ func TestStateForgotten(t *testing.T) {
 				cfg.Callbacks.OnOutcome = func(context.Context, chatclient.Outcome) { t.Error("the dead were told") }
 				died := dial(t, cfg)
 				l2 := s.link()
-				l2.play(hello + "S: " + reply + "\nC: QUIT")
+				l2.play(as(hello, " known=1") + "S: " + reply + "\nC: QUIT")
 				next = next.Killed()
 				c, l3, outcomes := s.again(t, next, "230 user=B new=1 known=0 high=0 mail=0")
 				if o := <-outcomes; !errors.Is(o.Err, chatclient.ErrUnknown) || o.Text != "old" || o.ID.Origin != l.origin() {

@@ -15,6 +15,7 @@ import (
 type authState struct {
 	user   string // named, the password is still to come
 	origin uint64
+	known  bool // the client had a 230 for it
 	step   bool
 }
 
@@ -93,6 +94,10 @@ func (c *conn) authenticate(f *chatproto.Frame) {
 			bad("origin= takes 1 to 16 hexadecimal digits, not all of them 0")
 			return
 		}
+		if st.known, ok = flag(f, "known", false); !ok {
+			bad("known= takes 0 or 1")
+			return
+		}
 	}
 	if !hasPass {
 		c.auth = st
@@ -118,7 +123,7 @@ func (c *conn) checkPassword(st authState, pass string) {
 	u := c.proven(ctx, st, pass, key)
 	leave()
 	if u != nil {
-		c.login(ctx, u, st.origin)
+		c.login(ctx, u, st)
 	}
 }
 

@@ -14,9 +14,9 @@ const forgetOrigin = 6 * 24 * time.Hour
 
 // login gives the connection its session: the one it comes back to, or a new
 // one.
-func (c *conn) login(ctx context.Context, u *user, id uint64) {
+func (c *conn) login(ctx context.Context, u *user, st authState) {
 	s := c.srv
-	isNew, hooks := c.loginLocked(ctx, u, id)
+	isNew, hooks := c.loginLocked(ctx, u, st)
 	c.by.flush()
 	for _, hook := range hooks {
 		hook()
@@ -33,12 +33,12 @@ func (c *conn) login(ctx context.Context, u *user, id uint64) {
 // loginLocked is what of a login happens with the lock of the user's logins
 // held. It reports whether a session began, and returns what tells the
 // application of one that was replaced.
-func (c *conn) loginLocked(ctx context.Context, u *user, id uint64) (isNew bool, hooks []func()) {
+func (c *conn) loginLocked(ctx context.Context, u *user, st authState) (isNew bool, hooks []func()) {
 	s := c.srv
 	u.login.Lock()
 	defer u.login.Unlock()
 	sess := s.roster.session(u.name)
-	resumed := sess != nil && sess.origin.id == id && !sess.origin.drawn
+	resumed := sess != nil && sess.origin.id == st.origin && !sess.origin.drawn
 	if sess != nil && !resumed {
 		if s.RefuseSecondLogin && sess.attached() != nil {
 			c.unavailable("You are logged in elsewhere")
@@ -46,7 +46,7 @@ func (c *conn) loginLocked(ctx context.Context, u *user, id uint64) (isNew bool,
 		}
 		hooks = s.endLocked(sess, "replaced")
 	}
-	o, known, ok := c.register(ctx, u, id)
+	o, known, ok := c.register(ctx, u, st)
 	if !ok {
 		c.unavailable("The server cannot log anybody in now")
 		return false, hooks
@@ -68,16 +68,17 @@ func (c *conn) unavailable(text string) {
 }
 
 // register returns the origin of a login, and whether its window was known. A
-// new one is stored before anybody relies on it.
-func (c *conn) register(ctx context.Context, u *user, id uint64) (o *origin, known, ok bool) {
-	s := c.srv
-	drawn := id == 0
-	if drawn {
-		id = randomOrigin()
-	}
+// new one is stored before anybody relies on it; one that this server knew and
+// forgot is not registered again (SPEC section 6.6).
+func (c *conn) register(ctx context.Context, u *user, st authState) (o *origin, known, ok bool) {
+	s, id := c.srv, st.origin
 	o = u.origins[id]
 	if o != nil && o.idle() && o.unused() > forgetOrigin {
 		o = nil
+	}
+	drawn := id == 0 || o == nil && st.known
+	if drawn {
+		id = randomOrigin()
 	}
 	session := store.Session{User: u.name, Origin: id}
 	switch {
@@ -105,6 +106,9 @@ func (c *conn) register(ctx context.Context, u *user, id uint64) (o *origin, kno
 		b.Origins = append(append(b.Origins, forget...), row)
 		b.Sessions = append(b.Sessions, session)
 	})
+	if !ok {
+		delete(u.origins, id) // the next login waits, too
+	}
 	return o, false, ok
 }
 
