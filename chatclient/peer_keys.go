@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/parleyproto/parley/chatproto"
 	"github.com/parleyproto/parley/chatproto/handshake"
@@ -27,28 +26,24 @@ type PeerKeys interface {
 	Save(server, user, key string) error
 }
 
-// PeerFile returns the PeerKeys that keeps them in a text file, a line each:
-// server, user and key, with spaces between them. The file is made when it is
-// first needed, for its user alone; its folder must exist. It is replaced
-// whole. Of two programs that save at the same moment one may undo what the
-// other did, and the key is then as one that was never seen.
-func PeerFile(path string) PeerKeys { return &peerFile{path: path} }
+// A PeerFile keeps [PeerKeys] in a text file of this name, a line each:
+// server, user and key, with spaces between them. To forget a user, remove
+// their line; a line that cannot be read is an error, so that no key is
+// forgotten by accident. The file and its folder are made when there is
+// something to keep, with modes 0600 and 0700. It is replaced as a whole,
+// under the same kind of lock as a [PinFile]: any number of programs may share
+// it.
+type PeerFile string
 
-type peerFile struct {
-	path string
-	mu   sync.Mutex
-}
-
-func (f *peerFile) Load(server string) (map[string]string, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// Load returns the keys of a server's users.
+func (f PeerFile) Load(server string) (map[string]string, error) {
 	all, err := f.read()
 	if err != nil {
 		return nil, err
 	}
 	keys := make(map[string]string)
 	for at, key := range all {
-		if at[0] == serverName(server) {
+		if at[0] == fileName(server) {
 			keys[at[1]] = key
 		}
 	}
@@ -56,8 +51,8 @@ func (f *peerFile) Load(server string) (map[string]string, error) {
 }
 
 // read returns all keys, by server and user.
-func (f *peerFile) read() (map[[2]string]string, error) {
-	raw, err := os.ReadFile(f.path)
+func (f PeerFile) read() (map[[2]string]string, error) {
+	raw, err := os.ReadFile(string(f))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -70,30 +65,39 @@ func (f *peerFile) read() (map[[2]string]string, error) {
 			continue
 		}
 		if len(words) != 3 {
-			return nil, fmt.Errorf("chatclient: %s:%d: not a server, a user and a key", f.path, number)
+			return nil, fmt.Errorf("chatclient: %s:%d: not a server, a user and a key", string(f), number)
 		}
 		if _, err := handshake.ParseKey(words[2]); err != nil {
-			return nil, fmt.Errorf("chatclient: %s:%d: %w", f.path, number, err)
+			return nil, fmt.Errorf("chatclient: %s:%d: %w", string(f), number, err)
 		}
 		all[[2]string{words[0], words[1]}] = words[2]
 	}
 	return all, nil
 }
 
-func (f *peerFile) Save(server, user, key string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// Save keeps the key of a user.
+func (f PeerFile) Save(server, user, key string) error {
+	pinFiles.Lock()
+	defer pinFiles.Unlock()
+	if err := os.MkdirAll(filepath.Dir(string(f)), 0o700); err != nil {
+		return err
+	}
+	unlock, err := PinFile(f).lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	all, err := f.read()
 	if err != nil {
 		return err
 	}
-	all[[2]string{serverName(server), user}] = key
+	all[[2]string{fileName(server), user}] = key
 	lines := make([]string, 0, len(all))
 	for at, key := range all {
 		lines = append(lines, at[0]+" "+at[1]+" "+key+"\n")
 	}
 	slices.Sort(lines)
-	return writeWhole(f.path, []byte(strings.Join(lines, "")), os.Rename)
+	return writeWhole(string(f), []byte(strings.Join(lines, "")), os.Rename)
 }
 
 // writeWhole writes a file that is its user's alone, whole or not at all; put
@@ -117,12 +121,12 @@ func writeWhole(path string, content []byte, put func(from, to string) error) er
 	return put(f.Name(), path)
 }
 
-// serverName is how a server is called in the file.
-func serverName(server string) string {
+// fileName is how a server is called in the file.
+func fileName(server string) string {
 	if server == "" {
 		return "-"
 	}
-	return strings.Join(strings.Fields(server), "_")
+	return strings.ToLower(strings.Join(strings.Fields(server), "_"))
 }
 
 // ErrPeerKeyChanged says that the server names another key for a user than the

@@ -233,14 +233,14 @@ func TestPeerAddrs(t *testing.T) {
 			s, n := newServer(t), newPeerNet()
 			cfg := s.config()
 			n.use(&cfg)
-			cfg.AllowCleartext = true
+			cfg.Cleartext = chatclient.CleartextAlways
 			cfg.Dial = func(ctx context.Context) (net.Conn, error) {
 				nc, err := s.dial(ctx)
 				return remote{nc, test.server}, err
 			}
 			cfg.PeerAddrs = []string{"192.0.2.1:4000", "2001:db8::1", "127.0.0.1"}
 			cfg.Callbacks.OnPrivate = func(context.Context, chatclient.PrivateMessage) error { return nil }
-			_, l := s.login(cfg)
+			_, l := s.loginScram(cfg)
 			l.play("C: LSTN n=1 port=28403 key=* sig=*" + test.cand + "\nS: 200 n=1")
 		})
 	}

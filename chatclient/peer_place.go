@@ -2,7 +2,6 @@ package chatclient
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -111,11 +110,10 @@ func (c *Client) register(cn *conn) {
 // identity is what the proof of a key ties to the connection (SPEC section
 // 4.6).
 func (cn *conn) identity() handshake.Binding {
-	if secure, ok := cn.nc.(interface{ ConnectionState() tls.ConnectionState }); ok {
-		state := secure.ConnectionState()
-		if exported, err := state.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32); err == nil {
-			return handshake.TLSBinding(exported)
-		}
+	if cn.server.tls != nil {
+		// If TLS exports nothing, what is proved is no other connection.
+		exported, _ := cn.server.tls.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+		return handshake.TLSBinding(exported)
 	}
 	return handshake.CleartextBinding(cn.boot, cn.c.box.origin)
 }
