@@ -48,16 +48,33 @@ func (m meter) stop(f *figures, units uint64, unit string, before usage) {
 		return
 	}
 	now := m.b.server()
-	self, _ := processUsage(os.Getpid())
-	cpu, own := now.cpu()-m.server.cpu(), self.cpu()-m.self.cpu()
 	million := 1e6 / float64(max(units, 1))
-	f.add("server_cpu_s_per_million", "server's CPU, s a million "+plural(unit), cpu*million)
+	f.add("server_cpu_s_per_million", "server's CPU, s a million "+plural(unit), (now.cpu()-m.server.cpu())*million)
 	f.add("server_user_s_per_million", "  of it user", (now.user-m.server.user)*million)
 	f.add("server_system_s_per_million", "  of it system", (now.sys-m.server.sys)*million)
+	m.cores(f)
+	m.b.memory(f, before)
+}
+
+// disturbed is how many cores other processes may use before the figures are
+// no longer those of a quiet machine.
+const disturbed = 0.3
+
+// cores tells how many processors were busy, and for whom.
+func (m meter) cores(f *figures) {
+	if m.b.o.pid == 0 {
+		return
+	}
+	seconds := time.Since(m.at).Seconds()
+	self, _ := processUsage(os.Getpid())
+	cpu, own := m.b.server().cpu()-m.server.cpu(), self.cpu()-m.self.cpu()
+	other := max(0, (m.b.machineCPU()-m.machine-cpu-own)/seconds)
 	f.add("server_cores", "server's CPU, cores", cpu/seconds)
 	f.add("bench_cores", "chatbench's CPU, cores", own/seconds)
-	f.add("other_cores", "other processes' CPU, cores", max(0, (m.b.machineCPU()-m.machine-cpu-own)/seconds))
-	m.b.memory(f, before)
+	f.add("other_cores", "other processes' CPU, cores", other)
+	if other > disturbed {
+		m.b.say("other processes used %s cores meanwhile: figures of a quiet machine are better", number(other))
+	}
 }
 
 func plural(unit string) string {

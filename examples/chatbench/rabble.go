@@ -124,7 +124,7 @@ func typeSlowly(ctx context.Context, i int, nc net.Conn) {
 		if _, err := nc.Write([]byte{octet}); err != nil {
 			return
 		}
-		if n == 0 && pause(ctx, time.Duration(i%100)*10*time.Millisecond) != nil { // not all at once
+		if n == 0 && pause(ctx, time.Duration(i%1000)*time.Millisecond) != nil { // not all at once
 			return
 		}
 		if pause(ctx, time.Second) != nil {

@@ -88,7 +88,7 @@ func (b *bench) crowded(ctx context.Context, p params, v *visitor, crowd crowd, 
 	if err := crowd.open(ctx); err != nil {
 		return nil, err
 	}
-	after := b.server()
+	m := b.meter()
 	loaded, err := b.visits(ctx, v, "beside them", b.o.duration)
 	if err != nil {
 		return nil, fmt.Errorf("beside %d bad connections: %w", p.Conns, err)
@@ -98,7 +98,7 @@ func (b *bench) crowded(ctx context.Context, p params, v *visitor, crowd crowd, 
 	figs.add("connections_most", "bad connections open at once, at most", float64(most))
 	figs.add("connections_end", "bad connections open at the end", float64(now))
 	if b.o.pid != 0 {
-		figs.add("server_cores", "server's CPU beside them, cores", (later.cpu()-after.cpu())/loaded.seconds)
+		m.cores(figs)
 		figs.add("kib_per_connection", "server's memory a bad connection, KiB", kibEach(before, later, max(most, 1)))
 		b.memory(figs, before)
 	}
@@ -166,7 +166,6 @@ func (b *bench) newVisitor(f *fleet, size int) (*visitor, error) {
 // visited is how long the visits took.
 type visited struct {
 	logins, sends latencies
-	seconds       float64
 }
 
 // visits visits for d, every so often, and checks that each message arrived.
@@ -183,7 +182,6 @@ func (b *bench) visits(ctx context.Context, v *visitor, what string, d time.Dura
 			return nil, err
 		}
 	}
-	r.seconds = time.Since(start).Seconds()
 	r.logins.sort()
 	r.sends.sort()
 	return r, b.wait(ctx, "messages to a friend", v.friend.taken.Load, func(n uint64) bool { return n == v.sent })
