@@ -155,7 +155,7 @@ func (s *serverCase) open(name string, args ...string) *link {
 func (s *serverCase) login(name string, args ...string) *link {
 	var helo, auth []string
 	for _, a := range args {
-		if key, _, _ := strings.Cut(a, "="); key == "origin" {
+		if key, _, _ := strings.Cut(a, "="); key == "origin" || key == "known" {
 			auth = append(auth, a)
 		} else {
 			helo = append(helo, a)
@@ -209,8 +209,9 @@ next:
 // the 230 says was drawn.
 func originOf(auth string, welcome *heard) string {
 	_, origin, named := strings.Cut(auth, " origin=")
-	if !named {
-		origin, _ = welcome.value("origin")
+	origin, _, _ = strings.Cut(origin, " ")
+	if drawn, has := welcome.value("origin"); has || !named {
+		origin = drawn
 	}
 	return origin
 }
