@@ -36,7 +36,7 @@ func TestRestraints(t *testing.T) {
 		{strict(Told, Faults{Drops: 2, Crashes: 2, Refusals: 1}), ""},
 	} {
 		t.Run(tt.c.Name, func(t *testing.T) {
-			if testing.Short() && tt.finds == "" {
+			if atMost() == Short && tt.finds == "" {
 				t.Skip("not found in a short time")
 			}
 			r := Search(&tt.c, 0)

@@ -25,7 +25,7 @@ type Result struct {
 
 func (r *Result) String() string {
 	rate := float64(r.States) / max(r.Took.Seconds(), 1e-9)
-	s := fmt.Sprintf("%-44s %9d states %10d steps  depth %2d  %4d windows  %6.2f s  %7.0f/s", r.Config.Name, r.States, r.Steps, r.Depth, r.Windows, r.Took.Seconds(), rate)
+	s := fmt.Sprintf("%-36s %9d states %10d steps  depth %2d  %4d windows  %6.2f s  %7.0f/s", r.Config.Name, r.States, r.Steps, r.Depth, r.Windows, r.Took.Seconds(), rate)
 	if !r.Full && r.Violation == "" {
 		s += "  NOT FINISHED"
 	}
