@@ -4,167 +4,284 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
 )
 
-// authState is how far a login of several steps has come.
+// authState is what a connection keeps from HELO until it is logged in.
 type authState struct {
-	user   string // named, the password is still to come
+	mechanisms []string // that the 220 named
+	hash       string   // of HELO and 220, see handshake.Hash
+	attempt
+}
+
+// An attempt is how far a login of several steps has come.
+type attempt struct {
+	step   bool // one was taken, another is awaited
+	mech   string
+	user   string
 	origin uint64
-	known  bool // the client had a 230 for it
-	step   bool
+	known  bool        // the client had a 230 for it
+	token  string      // what the client was given at its last login
+	epoch  uint64      // of the accounts, when they were first asked
+	scram  *scramLogin // nil for PLAIN
+	proof  string      // what proves the server, as the 230 says it
 }
 
-// helo answers HELO: the version, and what the client wants.
-func (c *conn) helo(f *chatproto.Frame) {
-	v, err := chatproto.Negotiate(f.Value("v"), supported...)
-	if err != nil {
-		c.refuse(err.(*chatproto.Error), "")
-		return
-	}
-	acks, ok1 := flag(f, "acks", false)
-	pres, ok2 := flag(f, "pres", true)
-	beat, ok3 := f.Uint("beat")
-	if _, has := f.Get("beat"); has && (!ok3 || beat == 0) || !ok1 || !ok2 || !capabilities(f) {
-		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "HELO takes acks= and pres= with 0 or 1, beat= with milliseconds from 1, and caps= with names and commas between them"}, "")
-		return
-	}
-	c.acks, c.quiet = acks, !pres
-	c.beat = time.Duration(min(beat, uint64(time.Hour/time.Millisecond))) * time.Millisecond
-	c.reply(chatproto.ReplyGreeting, "",
-		field{"v", strconv.Itoa(v.Number)}, field{"mech", "PLAIN"}, field{"boot", c.srv.boot},
-		field{"t", strconv.FormatInt(time.Now().UnixMilli(), 10)})
-}
-
-// flag reads a field that is 0 or 1.
-func flag(f *chatproto.Frame, key string, absent bool) (value, ok bool) {
-	v, has := f.Get(key)
-	if !has {
-		return absent, true
-	}
-	return string(v) == "1", string(v) == "0" || string(v) == "1"
-}
-
-// capabilities reports whether caps=, if there is one, is a list of names.
-// This version has none to agree on.
-func capabilities(f *chatproto.Frame) bool {
-	v, has := f.Get("caps")
-	if !has {
-		return true
-	}
-	for name := range strings.SplitSeq(string(v), ",") {
-		if name == "" || strings.Trim(name, listOctets) != "" {
-			return false
-		}
-	}
-	return true
-}
-
-// listOctets are what the names in a list consist of (SPEC section 3.4).
-const listOctets = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
+// errBadStep refuses a step of AUTH that is not the awaited one, in the words
+// for a person.
+var errBadStep = &chatproto.Error{Code: chatproto.ReplyBadField, Text: "AUTH takes user=USER, and then pass=PASSWORD alone"}
 
 // authenticate answers AUTH: one step of a login.
 func (c *conn) authenticate(f *chatproto.Frame) {
-	bad := func(text string) {
-		c.auth = authState{}
-		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: text}, "")
+	was := c.auth.attempt
+	c.auth.attempt = attempt{}
+	refused := (*chatproto.Error)(nil)
+	if _, first := f.Get("user"); !first {
+		refused = c.nextStep(f, was)
+	} else if was.scram == nil || !c.abandoned() {
+		refused = c.firstStep(f)
+	}
+	if refused == nil {
+		return
+	}
+	c.auth.attempt = attempt{}
+	c.refuse(refused, "")
+	if refused == errTampered {
+		c.log().Warn("a login was changed on the way, or its client counts wrong", "account", f.Value("user")+was.user)
+		c.goodbye("protocol", refused.Text)
+	} else if was.scram != nil {
+		c.abandoned()
+	}
+}
+
+// abandoned counts a login that the client did not bring to its end: the
+// server had work with it. It reports whether that was the last that this
+// connection may begin.
+func (c *conn) abandoned() bool {
+	if c.failed++; c.failed < c.srv.Limits.LoginAttempts {
+		return false
+	}
+	c.goodbye("protocol", "Too many failed logins")
+	return true
+}
+
+// firstStep takes a step of AUTH that names the user.
+func (c *conn) firstStep(f *chatproto.Frame) *chatproto.Error {
+	bad := func(text string) *chatproto.Error {
+		return &chatproto.Error{Code: chatproto.ReplyBadField, Text: text}
+	}
+	a := attempt{mech: mechPlain, user: f.Value("user"), token: f.Value("token"), epoch: c.srv.logins.epoch.Load()}
+	if mech, ok := f.Get("mech"); ok {
+		a.mech = string(mech)
+	}
+	if !slices.Contains(c.auth.mechanisms, a.mech) {
+		return bad("mech= takes one that the greeting named")
+	}
+	if err := chatproto.CheckName(a.user); err != nil {
+		return err.(*chatproto.Error)
+	}
+	if origin, ok := f.Get("origin"); ok {
+		if a.origin, ok = chatproto.ParseOrigin(origin); !ok {
+			return bad("origin= takes 1 to 16 hexadecimal digits, not all of them 0")
+		}
+		if a.known, ok = flag(f, "known", false); !ok {
+			return bad("known= takes 0 or 1")
+		}
 	}
 	pass, hasPass := f.Get("pass")
-	st := authState{user: f.Value("user")}
-	if mech, ok := f.Get("mech"); ok && string(mech) != "PLAIN" {
-		bad("mech= takes one that the greeting named")
-		return
-	}
-	if _, named := f.Get("user"); !named {
-		_, mech := f.Get("mech")
-		_, origin := f.Get("origin")
-		if st = c.auth; !st.step || !hasPass || mech || origin {
-			bad("AUTH takes user=USER, and then pass=PASSWORD alone")
-			return
+	data, hasData := f.Get("data")
+	switch {
+	case a.mech != mechPlain:
+		if hasPass || !hasData {
+			return bad("SCRAM takes data= and no password")
 		}
-	} else if err := chatproto.CheckName(st.user); err != nil {
-		bad(err.(*chatproto.Error).Text)
-		return
-	} else if origin, ok := f.Get("origin"); ok {
-		if st.origin, ok = chatproto.ParseOrigin(origin); !ok {
-			bad("origin= takes 1 to 16 hexadecimal digits, not all of them 0")
-			return
-		}
-		if st.known, ok = flag(f, "known", false); !ok {
-			bad("known= takes 0 or 1")
-			return
-		}
-	}
-	if !hasPass {
-		c.auth = st
-		c.auth.step = true
+		return c.beginSCRAM(a, string(data))
+	case !hasPass:
+		a.step = true
+		c.auth.attempt = a
 		c.reply(chatproto.ReplyPassword, "")
-		return
+		return nil
 	}
-	c.auth = authState{}
-	c.checkPassword(st, string(pass))
+	return c.checkPassword(a, string(pass))
+}
+
+// nextStep takes a step of AUTH that goes on with an earlier one.
+func (c *conn) nextStep(f *chatproto.Frame, a attempt) *chatproto.Error {
+	_, mech := f.Get("mech")
+	_, origin := f.Get("origin")
+	_, token := f.Get("token")
+	pass, hasPass := f.Get("pass")
+	data, hasData := f.Get("data")
+	switch {
+	case !a.step || mech || origin || token:
+		return errBadStep
+	case a.scram == nil && hasPass:
+		return c.checkPassword(a, string(pass))
+	case a.scram != nil && hasData && !hasPass:
+		return c.checkProof(a, string(data))
+	}
+	return errBadStep
 }
 
 // checkPassword ends a PLAIN login: refused, locked out, or logged in.
-func (c *conn) checkPassword(st authState, pass string) {
-	s := c.srv
-	ctx, cancel := context.WithDeadline(s.ctx, c.deadline())
-	defer cancel()
-	key := lockoutKey{st.user, source(c.nc.RemoteAddr())}
-	leave := s.lockouts.enter(ctx, key)
-	if leave == nil {
-		c.unavailable("Logging in took too long")
-		return
-	}
-	u := c.proven(ctx, st, pass, key)
-	leave()
-	if u != nil {
-		c.login(ctx, u, st)
-	}
+func (c *conn) checkPassword(a attempt, pass string) *chatproto.Error {
+	return c.prove(a, func(ctx context.Context) (bool, *chatproto.Error, error) {
+		from := source(c.nc.RemoteAddr())
+		ok, err := c.srv.accounts.CheckPassword(c.srv.logins.deriver.deriving(ctx, from), a.user, pass)
+		return ok, nil, err
+	})
 }
 
-// proven returns the account whose password was given, or answers why not.
-func (c *conn) proven(ctx context.Context, st authState, pass string, key lockoutKey) *user {
+// beginSCRAM takes the first step of a login by SCRAM.
+func (c *conn) beginSCRAM(a attempt, data string) *chatproto.Error {
 	s := c.srv
-	if left := max(s.lockouts.locked(key), c.failing()); left > 0 {
+	first, ok := parseScramFirst(data)
+	if !ok {
+		return badScram
+	}
+	plus := slices.Contains(c.auth.mechanisms, mechPlus)
+	if refused := first.check(a.mech, a.user, plus, c.auth.hash); refused != nil {
+		return refused
+	}
+	from := source(c.nc.RemoteAddr())
+	if left := c.held(newAttemptKey(a.user, from), a.token); left > 0 {
 		c.lockedOut(left)
 		return nil
 	}
-	ok, err := s.Accounts.CheckPassword(ctx, st.user, pass)
+	ctx, cancel := context.WithDeadline(s.ctx, c.deadline())
+	defer cancel()
+	v, known, err := s.verifier(ctx, a.user, from)
 	if err != nil {
-		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
+		return c.inside(ctx, err)
+	}
+	var binding []byte
+	if a.mech == mechPlus {
+		binding = c.binding()
+	}
+	var answer string
+	if a.scram, answer, err = startSCRAM(&first, v, known, binding); err != nil {
+		return c.inside(ctx, err)
+	}
+	a.step = true
+	c.auth.attempt = a
+	c.reply(chatproto.ReplyChallenge, "", field{"data", answer})
+	return nil
+}
+
+// checkProof ends a login by SCRAM: refused, locked out, or logged in.
+func (c *conn) checkProof(a attempt, data string) *chatproto.Error {
+	return c.prove(a, func(context.Context) (ok bool, refused *chatproto.Error, err error) {
+		c.auth.proof, ok, refused = a.scram.finish(data)
+		return ok, refused, nil
+	})
+}
+
+// inside is what answers a login that failed inside the server, nil if ctx
+// ended and the connection does.
+func (c *conn) inside(ctx context.Context, err error) *chatproto.Error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		c.unavailable("Logging in took too long")
 		return nil
 	}
-	if !ok {
-		left := s.lockouts.failed(key, s.LockoutTries, s.Lockout)
-		c.log().Info("login refused", "account", st.user, "left", left)
-		defer c.loginFailed()
-		if left == 0 {
-			c.lockedOut(s.Lockout)
-			return nil
+	return &chatproto.Error{Code: chatproto.ReplyInternal, Err: err}
+}
+
+// prove ends a login by what check finds: refused, locked out, or logged in.
+// Proofs for an account from one source are checked one after the other, and
+// so are those from all sources that it does not know: what one finds counts
+// for the next.
+func (c *conn) prove(a attempt, check func(context.Context) (bool, *chatproto.Error, error)) *chatproto.Error {
+	s := c.srv
+	ctx, cancel := context.WithDeadline(s.ctx, c.deadline())
+	defer cancel()
+	key := newAttemptKey(a.user, source(c.nc.RemoteAddr()))
+	c.auth.epoch = a.epoch
+	u, refused := c.judge(ctx, a, key, check)
+	s.saveAttempts()
+	if u == nil {
+		if c.auth != nil {
+			c.auth.proof = ""
 		}
-		c.reply(chatproto.ReplyDenied, st.user, field{"left", strconv.Itoa(left)})
-		return nil
+		return refused
 	}
+	c.login(ctx, u, a)
+	return nil
+}
+
+// judge returns the account whose password was proved, or answers why not, or
+// returns what refuses the step.
+func (c *conn) judge(ctx context.Context, a attempt, key attemptKey, check func(context.Context) (bool, *chatproto.Error, error)) (*user, *chatproto.Error) {
+	s := c.srv
+	leave := s.takeTurn(ctx, key)
+	if leave == nil {
+		c.unavailable("Logging in took too long")
+		return nil, nil
+	}
+	defer leave()
+	if left := c.held(key, a.token); left > 0 {
+		c.lockedOut(left)
+		return nil, nil
+	}
+	ok, refused, err := check(ctx)
+	switch {
+	case refused != nil:
+		return nil, refused
+	case err != nil:
+		return nil, c.inside(ctx, err)
+	}
+	s.hasToken(a.user, a.token, true)
+	if !ok {
+		c.denied(a, key)
+		return nil, nil
+	}
+	return c.admit(ctx, a, key)
+}
+
+// denied answers a wrong password or proof.
+func (c *conn) denied(a attempt, key attemptKey) {
+	s := c.srv
+	left := s.logins.attempts.fail(key, s.LockoutTries, s.Lockout)
+	c.log().Info("login refused", "account", a.user, "mech", a.mech, "left", left)
+	if left == 0 {
+		c.lockedOut(s.Lockout)
+	} else {
+		c.reply(chatproto.ReplyDenied, a.user, field{"left", strconv.Itoa(left)})
+	}
+	c.loginFailed()
+}
+
+// admit returns the account of a login that was proved, unless the application
+// does not want it now.
+func (c *conn) admit(ctx context.Context, a attempt, key attemptKey) (*user, *chatproto.Error) {
+	s := c.srv
 	if hook := s.Hooks.AuthorizeLogin; hook != nil {
 		info := c.info()
-		info.User, info.Origin = st.user, st.origin
+		info.User, info.Origin = a.user, a.origin
 		if err := hook(ctx, info); err != nil {
-			c.refuse(s.refusal(chatproto.AUTH, err), st.user)
-			return nil
+			c.refuse(s.refusal(chatproto.AUTH, err), a.user)
+			return nil, nil
 		}
 	}
-	s.lockouts.succeeded(key)
-	u, err := s.user(ctx, st.user)
+	s.logins.attempts.succeed(key)
+	u, err := s.user(ctx, a.user)
 	if err != nil || u == nil {
-		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
-		return nil
+		return nil, &chatproto.Error{Code: chatproto.ReplyInternal, Err: err}
 	}
-	return u
+	return u, nil
+}
+
+// held returns how long this login is refused before anything of it is looked
+// at, 0 if it is not.
+func (c *conn) held(key attemptKey, token string) time.Duration {
+	if c.srv.hasToken(key.user, token, false) {
+		return 0
+	}
+	return max(c.srv.logins.attempts.wait(key, c.srv.Lockout), c.failing())
 }
 
 // lockedOut answers a login that is refused for so long.
@@ -176,7 +293,7 @@ func (c *conn) lockedOut(left time.Duration) {
 }
 
 // welcome answers the last AUTH: logged in, with so much mail waiting.
-func (c *conn) welcome(o *origin, isNew, known bool, high uint64, mail int) {
+func (c *conn) welcome(o *origin, isNew, known bool, high uint64, mail int, token string) {
 	fields := []field{
 		{"user", c.user.name}, {"new", digit(isNew)}, {"known", digit(known)},
 		{"high", strconv.FormatUint(high, 10)}, {"mail", strconv.Itoa(mail)},
@@ -191,6 +308,13 @@ func (c *conn) welcome(o *origin, isNew, known bool, high uint64, mail int) {
 	if o.drawn {
 		fields = append(fields, field{"origin", strconv.FormatUint(o.id, 16)})
 	}
+	if token != "" {
+		fields = append(fields, field{"token", token})
+	}
+	if c.auth.proof != "" {
+		fields = append(fields, field{"data", c.auth.proof})
+	}
+	c.auth = nil // an idle connection keeps nothing of its login
 	text := ""
 	if isNew {
 		text = c.version.Sentence(c.verb, chatproto.ReplyWelcome)

@@ -146,6 +146,19 @@ func (k *committer) write(add func(*store.Batch), done func()) {
 	k.signal()
 }
 
+// later is write for what nobody waits for: it goes with the next batch, and
+// has none cut early.
+func (k *committer) later(add func(*store.Batch), done func()) {
+	k.mu.Lock()
+	if k.open.empty() {
+		k.open.oldest = time.Now()
+	}
+	add(&k.open.rest)
+	k.open.done = append(k.open.done, done)
+	k.mu.Unlock()
+	k.signal()
+}
+
 // wait is write, and waits. It reports false if ctx ended before.
 func (k *committer) wait(ctx context.Context, add func(*store.Batch)) bool {
 	stored := make(chan struct{})

@@ -37,7 +37,7 @@ type conn struct {
 	verb    chatproto.Code
 	tag     uint64 // the request's number, 0 if it has none
 	by      sweep
-	auth    authState
+	auth    *authState // nil before HELO, and once it is logged in
 	user    *user
 	sess    *session
 	acks    bool // the client acknowledges deliveries

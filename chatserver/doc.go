@@ -25,6 +25,7 @@
 // ones:
 //
 //	user.login       one login or logout of a user at a time
+//	logins.entering  sessions that begin, while the accounts change
 //	origin.mu        the window of one origin: what is decided
 //	consents.mu      all consents
 //	roster.mu        the users, and who is online
@@ -34,7 +35,8 @@
 //	origin.waitMu    mailboxes that wait for an origin's window to be stored
 //	committer.mu     the open batch
 //	conn.mu          one connection: its phase, replies and outbound buffer
-//	lockouts.mu      failed logins
+//	attempts.mu      failed logins, and where logins came from
+//	deriver.mu       keys derived of passwords
 //
 // None is held while a hook runs. Only user.login is held while the store is
 // waited for, and none at all while a socket is written. Accounts are asked

@@ -1,35 +1,33 @@
 package chatserver
 
 import (
-	"context"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 )
 
-// maxLockouts bounds the table of failed logins: a stranger can put an entry
-// in with every attempt.
-const maxLockouts = 65536
+// maxFailures bounds the table of failed logins: a stranger can put entries in
+// with every attempt.
+const maxFailures = 65536
 
-// lockouts counts failed logins by account and source address, of accounts
-// that exist and of names that do not.
-type lockouts struct {
-	mu       sync.Mutex
-	entries  map[lockoutKey]*lockout
-	checking map[lockoutKey]chan struct{} // the last attempt with a key; closed when it is through
-}
+// The limits of guessing from many sources at once (SPEC section 9.2): from
+// the backoffFrom-th failure of sources that never logged in to the account,
+// such sources wait after each failure of any of them, at first for a second,
+// for a minute at most.
+const (
+	backoffFrom = 20
+	backoffMin  = time.Second
+	backoffMax  = time.Minute
+	failuresFor = time.Hour // a failure longer ago does not count any more
+)
 
-type lockoutKey struct {
-	user   string
-	source netip.Prefix
-}
-
-type lockout struct {
-	fails int
-	until time.Time // locked until; zero if not locked
-	last  time.Time
-}
+// Where somebody logged in is remembered for so long, at so many sources an
+// account, and written down anew after so long.
+const (
+	provenFor   = 90 * 24 * time.Hour
+	provenMost  = 16
+	provenFresh = 24 * time.Hour
+)
 
 // source is the address that a lockout holds for: an IPv4 address, an IPv6
 // /64, or nothing for what has no IP address.
@@ -59,111 +57,194 @@ func addrOf(a net.Addr) netip.Addr {
 	return ip.Unmap().WithZone("")
 }
 
-// enter waits until the attempts with this key that came before are through,
-// so that what one finds is counted before the next is checked. It returns
-// what ends this attempt, or nil if ctx ended before.
-func (l *lockouts) enter(ctx context.Context, key lockoutKey) func() {
-	mine := make(chan struct{})
-	l.mu.Lock()
-	before := l.checking[key]
-	if l.checking == nil {
-		l.checking = make(map[lockoutKey]chan struct{})
+// An attemptKey is an account and a source of logins to it, as the store
+// writes it down.
+type attemptKey struct{ user, source string }
+
+// everywhere stands for all sources together that never logged in; noAddress
+// is the source of what has no IP address.
+const (
+	everywhere = ""
+	noAddress  = "local"
+)
+
+func newAttemptKey(user string, source netip.Prefix) attemptKey {
+	if !source.IsValid() {
+		return attemptKey{user, noAddress}
 	}
-	l.checking[key] = mine
-	l.mu.Unlock()
-	leave := func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		close(mine)
-		if l.checking[key] == mine {
-			delete(l.checking, key)
-		}
-	}
-	if before == nil {
-		return leave
-	}
-	select {
-	case <-before:
-		return leave
-	case <-ctx.Done():
-		go func() { // keep the turns of those who wait behind
-			<-before
-			leave()
-		}()
-		return nil
-	}
+	return attemptKey{user, source.String()}
 }
 
-// locked returns how long a login is still refused, 0 if it is not.
-func (l *lockouts) locked(key lockoutKey) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.entries[key]
-	if e == nil || e.until.IsZero() {
-		return 0
-	}
-	left := time.Until(e.until)
-	if left <= 0 {
-		delete(l.entries, key)
-		return 0
-	}
-	return left
+// all is the key for all sources of the account together.
+func (k attemptKey) all() attemptKey { return attemptKey{k.user, everywhere} }
+
+// failures are the failed logins with one key.
+type failures struct {
+	n     int       // in a row
+	last  time.Time // when the last was
+	until time.Time // locked until; zero if not locked
 }
 
-// failed counts a wrong password and returns how many more are allowed; at 0
-// the account is locked for this source from now on.
-func (l *lockouts) failed(key lockoutKey, tries int, lock time.Duration) (left int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// wait returns how long a login is still refused, 0 if it is not: its source is
+// locked out, or is unknown to an account that is being guessed at.
+func (a *attempts) wait(key attemptKey, lock time.Duration) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	now := time.Now()
-	e := l.entries[key]
-	if e == nil {
-		if l.entries == nil {
-			l.entries = make(map[lockoutKey]*lockout)
+	if f := a.failed[key]; f != nil && !f.until.IsZero() {
+		if left := min(f.until.Sub(now), lock); left > 0 {
+			return left
 		}
-		l.makeRoom(now, lock)
-		e = new(lockout)
-		l.entries[key] = e
+		a.drop(key)
 	}
-	if now.Sub(e.last) > max(lock, time.Hour) {
-		e.fails = 0 // long ago is not in a row
+	if f := a.failed[key.all()]; f != nil && !a.isProven(key, now) && now.Sub(f.last) <= failuresFor {
+		if left := min(f.last.Add(backoff(f.n)).Sub(now), backoffMax); left > 0 {
+			return left
+		}
 	}
-	e.fails++
-	e.last = now
-	if e.fails >= tries {
-		e.fails, e.until = 0, now.Add(lock)
+	return 0
+}
+
+// backoff is how long an unknown source waits after the n-th failure.
+func backoff(n int) time.Duration {
+	if n < backoffFrom {
 		return 0
 	}
-	return tries - e.fails
+	return min(backoffMin<<min(n-backoffFrom, 10), backoffMax)
+}
+
+// fail counts a wrong password and returns how many more are allowed; at 0
+// the account is locked for this source from now on.
+func (a *attempts) fail(key attemptKey, tries int, lock time.Duration) (left int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	if !a.isProven(key, now) {
+		a.count(key.all(), now, failuresFor)
+	}
+	f := a.count(key, now, max(lock, failuresFor))
+	if f.n >= tries {
+		f.n, f.until = 0, now.Add(lock)
+		return 0
+	}
+	return tries - f.n
+}
+
+// count counts one more failure. Those longer ago than memory are not in a row
+// with it. The caller holds mu.
+func (a *attempts) count(key attemptKey, now time.Time, memory time.Duration) *failures {
+	f := a.failed[key]
+	if f == nil {
+		a.makeRoom(now)
+		f = new(failures)
+		if a.failed == nil {
+			a.failed = make(map[attemptKey]*failures)
+		}
+		a.failed[key] = f
+	}
+	if now.Sub(f.last) > memory {
+		f.n = 0
+	}
+	f.n = min(f.n+1, 1<<20)
+	f.last = now
+	a.touch(key)
+	return f
 }
 
 // makeRoom drops what is over when the table is full, and if nothing is over,
 // the entry that was longest untouched among a few.
-func (l *lockouts) makeRoom(now time.Time, lock time.Duration) {
-	if len(l.entries) < maxLockouts {
+func (a *attempts) makeRoom(now time.Time) {
+	if len(a.failed) < maxFailures {
 		return
 	}
-	var oldest lockoutKey
+	var oldest attemptKey
 	var at time.Time
 	looked := 0
-	for k, e := range l.entries {
-		if now.Sub(e.last) > lock && now.After(e.until) {
-			delete(l.entries, k)
-		} else if at.IsZero() || e.last.Before(at) {
-			oldest, at = k, e.last
+	for k, f := range a.failed {
+		if now.Sub(f.last) > failuresFor && now.After(f.until) {
+			a.drop(k)
+		} else if at.IsZero() || f.last.Before(at) {
+			oldest, at = k, f.last
 		}
 		if looked++; looked == 64 {
 			break
 		}
 	}
-	if len(l.entries) >= maxLockouts {
-		delete(l.entries, oldest)
+	if len(a.failed) >= maxFailures {
+		a.drop(oldest)
 	}
 }
 
-// succeeded forgets what failed before a right password.
-func (l *lockouts) succeeded(key lockoutKey) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.entries, key)
+// drop forgets the failures with a key. The caller holds mu.
+func (a *attempts) drop(key attemptKey) {
+	if _, ok := a.failed[key]; ok {
+		delete(a.failed, key)
+		a.touch(key)
+	}
+}
+
+// succeed forgets what failed before a right password, and remembers where it
+// came from.
+func (a *attempts) succeed(key attemptKey) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.drop(key)
+	now := time.Now()
+	if at, ok := a.proven[key.user][key.source]; !ok || now.Sub(at) > provenFresh {
+		a.prove(key, now)
+		a.touch(key)
+	}
+}
+
+// isProven reports whether somebody has logged in to the account from there.
+// The caller holds mu.
+func (a *attempts) isProven(key attemptKey, now time.Time) bool {
+	at, ok := a.proven[key.user][key.source]
+	return ok && now.Sub(at) <= provenFor
+}
+
+// knows is isProven for a caller that does not hold mu.
+func (a *attempts) knows(key attemptKey) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.isProven(key, time.Now())
+}
+
+// prove notes a source of a successful login, and forgets the oldest if they
+// are too many. The caller holds mu.
+func (a *attempts) prove(key attemptKey, at time.Time) {
+	sources := a.proven[key.user]
+	if sources == nil {
+		sources = make(map[string]time.Time)
+		if a.proven == nil {
+			a.proven = make(map[string]map[string]time.Time)
+		}
+		a.proven[key.user] = sources
+	}
+	sources[key.source] = at
+	if len(sources) > provenMost {
+		oldest := key.source
+		for s, t := range sources {
+			if t.Before(sources[oldest]) {
+				oldest = s
+			}
+		}
+		delete(sources, oldest)
+		a.touch(attemptKey{key.user, oldest})
+	}
+}
+
+// forget forgets all about the logins to an account.
+func (a *attempts) forget(user string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for key := range a.failed {
+		if key.user == user {
+			a.drop(key)
+		}
+	}
+	for source := range a.proven[user] {
+		a.touch(attemptKey{user, source})
+	}
+	delete(a.proven, user)
 }

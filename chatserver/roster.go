@@ -30,6 +30,7 @@ type user struct {
 	box     mailbox
 	blocked atomic.Pointer[map[string]bool] // whom this user blocks; replaced, never changed
 	origins map[uint64]*origin              // guarded by login
+	unsure  atomic.Bool                     // Accounts is to be asked whether it still exists
 }
 
 // A gate is a lock that may be held while the store is waited for. It is a
@@ -50,7 +51,8 @@ type session struct {
 	conn   *conn       // nil while it lingers
 	linger *time.Timer // ends it, while it lingers
 	ended  bool
-	events []event // for the connection to come, while it lingers
+	events []event     // for the connection to come, while it lingers
+	token  *loginToken // for its client's next login; nil if it has none
 
 	requests *rate.Limiter         // nil until the first, and without Limits.RequestRate
 	revoked  map[pair]endedConsent // RVKD that it was sent
@@ -90,16 +92,21 @@ func (s *Server) user(ctx context.Context, name string) (*user, error) {
 	s.roster.mu.RLock()
 	u := s.roster.users[name]
 	s.roster.mu.RUnlock()
-	if u != nil || chatproto.CheckName(name) != nil {
+	if u != nil && !u.unsure.Load() || chatproto.CheckName(name) != nil {
 		return u, nil
 	}
-	exists, err := s.Accounts.Exists(ctx, name)
+	epoch := s.logins.epoch.Load()
+	exists, err := s.accounts.Exists(ctx, name)
 	if err != nil || !exists {
 		return nil, err
 	}
 	s.roster.mu.Lock()
 	defer s.roster.mu.Unlock()
-	return s.add(name), nil
+	u = s.add(name)
+	if s.logins.epoch.Load() == epoch {
+		u.unsure.Store(false)
+	}
+	return u, nil
 }
 
 // userNamed is user for a name in a frame.
@@ -258,6 +265,10 @@ func (s *Server) load() error {
 		s.roster.online[u.name] = sess
 		sess.linger = s.after(s.Timeout, func() { s.end(sess, nil, "timeout") })
 	}
+	for _, u := range s.roster.users {
+		u.unsure.Store(true) // accounts may have gone while the server was down
+	}
+	s.loadLogins(st)
 	return nil
 }
 

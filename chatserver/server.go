@@ -27,15 +27,18 @@ import (
 // ErrServerClosed is what Serve returns after Shutdown or Close.
 var ErrServerClosed = errors.New("chatserver: server closed")
 
-// A Server serves the chat protocol. Accounts must be set; every other field
-// may keep its zero value, which stands for the default that its comment
-// names. The fields must not be changed once the server serves.
+// A Server serves the chat protocol. Every field may keep its zero value, which
+// stands for the default that its comment names. The fields must not be
+// changed once the server serves.
 type Server struct {
-	// Accounts says who may log in. Required.
+	// Accounts says who may log in. If it is a [Verifiers], SCRAM is offered.
+	// nil: the accounts that the store has, which [Server.SetPassword] and
+	// [Server.RemoveAccount] change.
 	Accounts Accounts
 
-	// Store keeps messages, windows, blocks and sessions. nil is a store in
-	// memory, gone with the server. The server does not close it.
+	// Store keeps messages, windows, blocks, sessions, what is to be known of
+	// failed logins, and accounts. nil is a store in memory, gone with the
+	// server. The server does not close it.
 	Store store.Store
 
 	// Hooks are called when something happens, or to decide whether it may.
@@ -82,10 +85,16 @@ type Server struct {
 	TLSConfig *tls.Config
 
 	// AllowCleartext serves connections from other machines in cleartext:
-	// everybody on the path can then read messages and passwords. By default
-	// only loopback and connections without an IP address (a pipe, a Unix
-	// socket) are served.
+	// everybody on the path can then read and change messages. A password is
+	// not taken there: such a client logs in by SCRAM. By default only
+	// loopback and connections without an IP address (a pipe, a Unix socket)
+	// are served.
 	AllowCleartext bool
+
+	// RequireBinding takes logins over TLS only by SCRAM-SHA-256-PLUS, whose
+	// proof holds for this one TLS connection: not from clients that cannot
+	// bind, and never a password. It needs Accounts that are a [Verifiers].
+	RequireBinding bool
 
 	// ProxyFrom are the addresses of proxies that send a PROXY header
 	// (version 1 or 2) ahead of each connection. From these it is required,
@@ -117,7 +126,8 @@ type Server struct {
 	commit   *committer
 	roster   roster
 	consents consents
-	lockouts lockouts
+	accounts Accounts // Server.Accounts, or those in the store
+	logins   logins
 
 	tls       *tls.Config // made of TLSConfig; nil without
 	strangers strangers
@@ -172,10 +182,6 @@ func (s *Server) defaults() {
 // start loads what is stored and starts the committer, once.
 func (s *Server) start() error {
 	s.setUp.Do(func() {
-		if s.Accounts == nil {
-			s.setUpErr = errors.New("chatserver: Server.Accounts is not set")
-			return
-		}
 		s.defaults()
 		if s.tls, s.setUpErr = prepareTLS(s.TLSConfig); s.setUpErr != nil {
 			return
@@ -192,6 +198,10 @@ func (s *Server) start() error {
 		s.commit = newCommitter(s)
 		if err := s.load(); err != nil {
 			s.setUpErr = fmt.Errorf("chatserver: reading the store: %w", err)
+			return
+		}
+		if s.RequireBinding && s.verifiers() == nil {
+			s.setUpErr = errors.New("chatserver: Server.RequireBinding needs Accounts that are Verifiers")
 			return
 		}
 		// What was accepted is still committed when ctx has ended.

@@ -64,10 +64,12 @@ func TestLifeCycle(t *testing.T) {
 	}
 }
 
-// A server without accounts says so, and one that never served ends at once.
+// A server that cannot be what it is told to says so, and one that never
+// served ends at once.
 func TestNotServing(t *testing.T) {
-	if err := new(chatserver.Server).Serve(nil2(t)); err == nil || err == chatserver.ErrServerClosed {
-		t.Errorf("Serve without Accounts returned %v", err)
+	bound := &chatserver.Server{Accounts: struct{ chatserver.Accounts }{demo}, RequireBinding: true}
+	if err := bound.Serve(nil2(t)); err == nil || err == chatserver.ErrServerClosed {
+		t.Errorf("Serve that requires what its Accounts cannot give returned %v", err)
 	}
 	if err := new(chatserver.Server).Close(); err != nil {
 		t.Error(err)

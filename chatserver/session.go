@@ -14,9 +14,9 @@ const forgetOrigin = 6 * 24 * time.Hour
 
 // login gives the connection its session: the one it comes back to, or a new
 // one.
-func (c *conn) login(ctx context.Context, u *user, st authState) {
+func (c *conn) login(ctx context.Context, u *user, a attempt) {
 	s := c.srv
-	isNew, hooks := c.loginLocked(ctx, u, st)
+	isNew, hooks := c.loginLocked(ctx, u, a)
 	c.by.flush()
 	for _, hook := range hooks {
 		hook()
@@ -33,12 +33,12 @@ func (c *conn) login(ctx context.Context, u *user, st authState) {
 // loginLocked is what of a login happens with the lock of the user's logins
 // held. It reports whether a session began, and returns what tells the
 // application of one that was replaced.
-func (c *conn) loginLocked(ctx context.Context, u *user, st authState) (isNew bool, hooks []func()) {
+func (c *conn) loginLocked(ctx context.Context, u *user, a attempt) (isNew bool, hooks []func()) {
 	s := c.srv
 	u.login.Lock()
 	defer u.login.Unlock()
 	sess := s.roster.session(u.name)
-	resumed := sess != nil && sess.origin.id == st.origin && !sess.origin.drawn
+	resumed := sess != nil && sess.origin.id == a.origin && !sess.origin.drawn
 	if sess != nil && !resumed {
 		if s.RefuseSecondLogin && sess.attached() != nil {
 			c.unavailable("You are logged in elsewhere")
@@ -46,13 +46,19 @@ func (c *conn) loginLocked(ctx context.Context, u *user, st authState) (isNew bo
 		}
 		hooks = s.endLocked(sess, "replaced")
 	}
-	o, known, ok := c.register(ctx, u, st)
+	o, known, ok := c.register(ctx, u, a)
 	if !ok {
 		c.unavailable("The server cannot log anybody in now")
 		return false, hooks
 	}
 	if !resumed {
 		sess = &session{user: u, origin: o}
+	}
+	s.logins.entering.RLock()
+	defer s.logins.entering.RUnlock()
+	if c.auth.epoch != s.logins.epoch.Load() {
+		c.unavailable("The accounts have changed. Please log in again")
+		return false, hooks
 	}
 	c.attach(sess, known, !resumed)
 	return !resumed, hooks
@@ -70,13 +76,13 @@ func (c *conn) unavailable(text string) {
 // register returns the origin of a login, and whether its window was known. A
 // new one is stored before anybody relies on it; one that this server knew and
 // forgot is not registered again (SPEC section 6.6).
-func (c *conn) register(ctx context.Context, u *user, st authState) (o *origin, known, ok bool) {
-	s, id := c.srv, st.origin
+func (c *conn) register(ctx context.Context, u *user, a attempt) (o *origin, known, ok bool) {
+	s, id := c.srv, a.origin
 	o = u.origins[id]
 	if o != nil && o.idle() && o.unused() > forgetOrigin {
 		o = nil
 	}
-	drawn := id == 0 || o == nil && st.known
+	drawn := id == 0 || o == nil && a.known
 	if drawn {
 		id = randomOrigin()
 	}
@@ -171,7 +177,11 @@ func (c *conn) attach(sess *session, known, isNew bool) {
 		c.srv.roster.enter(sess)
 	}
 	c.quiet = c.quiet || !c.srv.announces()
-	u.box.attach(c, func(waiting int) { c.welcome(o, isNew, known, high, waiting) })
+	token := ""
+	if !o.drawn {
+		token = sess.newToken()
+	}
+	u.box.attach(c, func(waiting int) { c.welcome(o, isNew, known, high, waiting, token) })
 	c.srv.consents.mu.Lock() // what waited comes before what happens now
 	c.repeatEnded()
 	sess.mu.Lock()
@@ -281,14 +291,20 @@ func (s *Server) endLocked(sess *session, why string) (hooks []func()) {
 	s.commit.write(func(b *store.Batch) {
 		b.Sessions = append(b.Sessions, store.Session{User: u.name, Origin: sess.origin.id, Ended: true})
 	}, nil)
-	if c != nil && why == "replaced" {
-		c.goodbye("replaced", "You logged in elsewhere")
+	if text := farewells[why]; c != nil && text != "" {
+		c.goodbye(why, text)
 	}
 	s.log.Info("session ended", "user", u.name, "why", why)
 	if hook := s.Hooks.OnLogout; hook != nil {
 		hooks = append(hooks, func() { hook(s.ctx, u.name, why) })
 	}
 	return hooks
+}
+
+// farewells are said where it is not the client that ended its session.
+var farewells = map[string]string{
+	"replaced": "You logged in elsewhere",
+	"removed":  "The operator has ended your session",
 }
 
 // over reports whether the session ended.

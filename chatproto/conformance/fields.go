@@ -15,8 +15,8 @@ import (
 // serverFields are those of what a server sends.
 var serverFields = map[string]string{
 	"220":  "v:number mech:list boot:token t:time ?caps:list",
-	"334":  "data:base64",
-	"230":  "user:name new:flag known:flag high:number mail:number ?origin:origin ?beat:ms ?pres:flag ?token:token ?data:base64",
+	"334":  "data:any",
+	"230":  "user:name new:flag known:flag high:number mail:number ?origin:origin ?beat:ms ?pres:flag ?token:token ?data:any",
 	"535":  "?left:number",
 	"450":  "retry:ms",
 	"201":  "how:how ?n:n ?skipped:number",
@@ -37,7 +37,7 @@ var serverFields = map[string]string{
 // clientFields are those of what a client sends.
 var clientFields = map[string]string{
 	"HELO": "v:numbers ?acks:flag ?beat:ms ?pres:flag ?caps:list",
-	"AUTH": "?mech:list ?user:name ?pass:any ?origin:origin ?data:base64",
+	"AUTH": "?mech:list ?user:name ?pass:any ?origin:origin ?token:token ?data:any",
 	"SEND": "to:name ?n:n",
 	"CAST": "?n:n",
 	"ACKD": "count:number",

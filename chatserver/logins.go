@@ -1,0 +1,140 @@
+package chatserver
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/parleyproto/parley/chatserver/store"
+)
+
+// logins is what the server keeps for logins beside the accounts themselves.
+type logins struct {
+	attempts attempts
+	checks   turns[attemptKey] // of proofs: what one finds is counted before the next is checked
+	deriver  deriver
+
+	drawSecret sync.Once
+	secret     []byte // from the store; nil until it is drawn
+
+	// epoch counts the changes of accounts. Who began to log in before one
+	// must begin again: a login takes it at its beginning and looks at it,
+	// with entering held, when its session begins.
+	epoch    atomic.Uint64
+	entering sync.RWMutex
+}
+
+// secretSize is the size of the server's secret.
+const secretSize = 32
+
+// loginSecret returns the server's secret. It is drawn once, when it is first
+// needed, and kept in the store: what is made of it (salts of names that do
+// not exist, among others) must not change with a restart, or it would tell
+// which names do.
+func (s *Server) loginSecret() []byte {
+	s.logins.drawSecret.Do(func() {
+		if s.logins.secret != nil {
+			return
+		}
+		secret := make([]byte, secretSize)
+		rand.Read(secret)
+		s.logins.secret = secret
+		s.commit.write(func(b *store.Batch) { b.Secret = secret }, nil)
+	})
+	return s.logins.secret
+}
+
+// loadLogins takes what the store has of logins and accounts.
+func (s *Server) loadLogins(st *store.State) {
+	l := &s.logins
+	l.secret = st.Secret
+	l.deriver.secret, l.deriver.derive = s.loginSecret, deriveVerifier
+	l.attempts.load(st.Attempts, s.Lockout)
+	s.accounts = s.Accounts
+	if s.Accounts == nil {
+		s.accounts = newStoreAccounts(st.Accounts, s.log)
+	}
+}
+
+// verifiers returns the accounts as SCRAM needs them, nil if they cannot give
+// verifiers.
+func (s *Server) verifiers() Verifiers {
+	v, _ := s.accounts.(Verifiers)
+	return v
+}
+
+// verifier returns what verifies a password, made up for a name without an
+// account (known is false then): as for an account, the same each time, and
+// with keys that nobody has.
+func (s *Server) verifier(ctx context.Context, user string, source netip.Prefix) (v *Verifier, known bool, err error) {
+	d := &s.logins.deriver
+	v, err = s.verifiers().Verifier(d.deriving(ctx, source), user)
+	if err != nil {
+		return nil, false, err
+	}
+	if v != nil && len(v.StoredKey) > 0 {
+		return v, true, v.valid()
+	}
+	made := &Verifier{Iterations: DefaultIterations, Salt: d.salt(user), StoredKey: d.mac("stored", user), ServerKey: d.mac("server", user)}
+	if v != nil && v.Iterations > 0 {
+		made.Iterations = v.Iterations
+	}
+	return made, false, made.valid()
+}
+
+// A loginToken lets a client that was here before past what holds up strangers
+// (SPEC section 9.2). The server keeps its hash, with the session.
+type loginToken [sha256.Size]byte
+
+// newToken draws the token of a session, as the client gets it.
+func (sess *session) newToken() string {
+	b := make([]byte, 16)
+	rand.Read(b)
+	text := hex.EncodeToString(b)
+	sum := loginToken(sha256.Sum256([]byte(text)))
+	sess.mu.Lock()
+	defer sess.mu.Unlock()
+	sess.token = &sum
+	return text
+}
+
+// hasToken reports whether token is that of the user's session. With spend it
+// is so once.
+func (s *Server) hasToken(user, token string, spend bool) bool {
+	sess := s.roster.session(user)
+	if token == "" || sess == nil {
+		return false
+	}
+	sum := sha256.Sum256([]byte(token))
+	sess.mu.Lock()
+	defer sess.mu.Unlock()
+	if sess.ended || sess.token == nil || subtle.ConstantTimeCompare(sum[:], sess.token[:]) != 1 {
+		return false
+	}
+	if spend {
+		sess.token = nil
+	}
+	return true
+}
+
+// takeTurn waits for those who prove a password for the same account from the
+// same source, and, where the source is unknown to the account, from any that
+// is. It returns what ends the turn, or nil if ctx ended before.
+func (s *Server) takeTurn(ctx context.Context, key attemptKey) (leave func()) {
+	l := &s.logins
+	own := l.checks.enter(ctx, key)
+	if own == nil || l.attempts.knows(key) {
+		return own
+	}
+	all := l.checks.enter(ctx, key.all())
+	if all == nil {
+		own()
+		return nil
+	}
+	return func() { all(); own() }
+}

@@ -1,0 +1,67 @@
+package chatserver
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/go-multierror"
+)
+
+// EndRemoved ends the sessions of users whose account is gone (`GBYE
+// why=removed`): call it when Server.Accounts has changed by itself, such as
+// after a file was read anew. Nobody who began to log in before is let in by
+// what was true then. A password that changed ends no session. The error has
+// every account that Server.Accounts could not be asked about; their sessions
+// go on.
+func (s *Server) EndRemoved(ctx context.Context) error {
+	if err := s.start(); err != nil {
+		return err
+	}
+	l := &s.logins
+	l.epoch.Add(1)
+	l.entering.Lock() // who was about to enter is in
+	l.entering.Unlock()
+	l.deriver.forget()
+	var online []string
+	s.roster.mu.RLock()
+	for _, u := range s.roster.users {
+		u.unsure.Store(true)
+	}
+	for name := range s.roster.online {
+		online = append(online, name)
+	}
+	s.roster.mu.RUnlock()
+	var errs *multierror.Error
+	for _, name := range online {
+		exists, err := s.accounts.Exists(ctx, name)
+		if err != nil {
+			errs = multierror.Append(errs, fmt.Errorf("chatserver: is there still an account %q: %w", name, err))
+		} else if !exists {
+			s.dismiss(name)
+		}
+	}
+	return errs.ErrorOrNil()
+}
+
+// dismiss ends the session of a user, if he has one, and has Accounts asked
+// about him again.
+func (s *Server) dismiss(name string) {
+	s.roster.mu.RLock()
+	u := s.roster.users[name]
+	if u != nil {
+		u.unsure.Store(true)
+	}
+	s.roster.mu.RUnlock()
+	if u == nil {
+		return
+	}
+	u.login.Lock()
+	var hooks []func()
+	if sess := s.roster.session(name); sess != nil {
+		hooks = s.endLocked(sess, "removed")
+	}
+	u.login.Unlock()
+	for _, hook := range hooks {
+		hook()
+	}
+}
