@@ -32,7 +32,7 @@ type conn struct {
 	first   [1]byte // what was looked at to tell TLS from text
 	failed  int     // logins, for a wrong password or proof
 	reader  *chatproto.Reader
-	in      chatproto.Frame
+	in      *chatproto.Frame
 	now     time.Time // when the read that is dealt with came
 	verb    chatproto.Code
 	tag     uint64 // the request's number, 0 if it has none
@@ -49,7 +49,10 @@ type conn struct {
 	socket   socket       // nc, if it is one and not TLS
 	lent     *inputBuffer // the reader's, if it is of the pool
 	silentTo time.Time    // when the client will have been silent for too long
-	armed    time.Time    // the deadline that is set, which may be a little before
+	armed    time.Time    // the deadline that is set, which may be before
+	fresh    bool         // the goroutine has done nothing yet
+	heard    bool         // something was read since silentTo was set
+	done     chan struct{}
 	slab     *slab        // messages to come
 	slabUsed int
 
@@ -67,6 +70,9 @@ type conn struct {
 	counted   int // deliveries put into out so far
 	presence  map[string]bool
 	writing   bool
+	parked    bool  // it was idle at some time
+	fd        int32 // guarded by idlers.mu: what it is watched by, if it is
+	idle      bool  // it has no goroutine: wake gives it one
 	shut      bool  // the sending side is shut
 	muted     bool  // it is sent answers only
 	mum       bool  // it is sent nothing: the client expects TLS, which is not there yet
@@ -86,9 +92,10 @@ type farewell struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, nc: nc, opened: time.Now(), version: chatproto.V1, machine: chatproto.V1.Machine()}
+	c := &conn{srv: s, nc: nc, opened: time.Now(), version: chatproto.V1, machine: chatproto.V1.Machine(), in: new(chatproto.Frame)}
 	c.reader = chatproto.NewReader((*input)(c))
 	c.socket = socketOf(nc)
+	c.heard = true
 	c.answered.L = &c.mu
 	return c
 }
@@ -114,39 +121,57 @@ func (c *conn) info() ConnInfo {
 // itself, ends the program: what held a lock then must not be waited for.
 func (c *conn) serve() {
 	if c.open() {
-		c.read()
+		c.resume()
+		return
 	}
 	c.finish()
 }
 
-// read reads and applies requests until the connection is to end.
-func (c *conn) read() {
+// resume is serve, once the first line may come, or when an idle connection
+// has something to do.
+func (c *conn) resume() {
+	if !c.read() {
+		c.finish()
+		return
+	}
+	c.rest()
+	if !c.park() {
+		c.srv.running.Go(c.resume) // on a small stack
+	}
+}
+
+// read reads and applies requests until the connection is to end, or has said
+// nothing for so long that it is idle: it then reports true.
+func (c *conn) read() (idle bool) {
 	for {
 		more := c.reader.Buffered()
 		if !more {
 			c.by.flush()
 		}
 		if !c.mayRead(more) {
-			return
+			return false
 		}
 		var err error
 		if !more && c.sess != nil && c.socket.ok() {
 			err = c.fill()
 		}
 		if err == nil {
-			err = c.reader.Next(&c.in)
+			err = c.reader.Next(c.in)
 		}
 		if !more {
 			c.now = time.Now()
 		}
 		if err == nil {
-			c.request(&c.in)
+			c.request(c.in)
 			continue
 		}
 		var bad *chatproto.Error
+		if err == errIdle {
+			return true
+		}
 		if !errors.As(err, &bad) {
 			c.readFailed(err)
-			return
+			return false
 		}
 		c.badLine(bad)
 	}
@@ -173,11 +198,7 @@ func (c *conn) mayRead(buffered bool) bool {
 		if !c.writing {
 			c.keepWritable()
 		}
-		c.silentTo = c.deadline()
-		if c.sess == nil || !c.socket.ok() || c.silentTo.Sub(c.armed) > c.srv.Timeout/16 || c.silentTo.Before(c.armed) {
-			c.armed = c.silentTo
-			c.nc.SetReadDeadline(c.armed)
-		}
+		c.arm()
 	}
 	return true
 }
@@ -263,6 +284,7 @@ func (c *conn) leave(f *farewell) {
 		c.bye = f
 		c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
 		c.answered.Broadcast()
+		c.rouse()
 	}
 }
 
@@ -280,6 +302,7 @@ func (c *conn) abort(why string) {
 		c.out = nil
 		c.transport().Close() // wakes reader and writer
 		c.answered.Broadcast()
+		c.rouse()
 	}
 }
 
@@ -334,8 +357,11 @@ func (c *conn) finish() {
 	if drain {
 		c.drain()
 	}
-	c.nc.Close()
 	s := c.srv
+	if c.parked {
+		s.idle.remove(c)
+	}
+	c.nc.Close()
 	s.strangers.leave(c)
 	if c.sess != nil {
 		c.user.box.detach(c) // what was written to a client that does not acknowledge is out of it by now
@@ -350,6 +376,9 @@ func (c *conn) finish() {
 	s.log.Debug("connection ended", "remote", addrText(c.nc.RemoteAddr()), "why", c.why)
 	if hook := s.Hooks.OnDisconnect; hook != nil && c.told {
 		hook(s.ctx, c.info(), c.why)
+	}
+	if c.done != nil {
+		close(c.done)
 	}
 }
 

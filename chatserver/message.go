@@ -96,6 +96,22 @@ func (o *origin) waitingAt(n uint64) *message {
 	return nil
 }
 
+// rest gives back the places of messages, if none is occupied.
+func (o *origin) rest() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := o.pending.Load()
+	if p == nil {
+		return
+	}
+	for i := range p {
+		if p[i].Load() != nil {
+			return
+		}
+	}
+	o.pending.Store(nil)
+}
+
 // send answers SEND: a message to one user.
 func (c *conn) send(f *chatproto.Frame) {
 	to, ok := f.Get("to")

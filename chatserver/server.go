@@ -131,6 +131,9 @@ type Server struct {
 
 	tls       *tls.Config // made of TLSConfig; nil without
 	strangers strangers
+	idle      idlers
+	restAfter time.Duration // set by tests; 0 is the constant
+	onRest    func()        // likewise: a connection is idle
 	failures  rates // logins that failed, by source
 
 	seq      atomic.Uint64
@@ -236,7 +239,7 @@ func (s *Server) Serve(l net.Listener) error {
 		nc, err := l.Accept()
 		if err == nil {
 			wait = 0
-			s.serveConn(nc, func(serve func()) { s.running.Go(serve) })
+			s.serveConn(nc, nil)
 			continue
 		}
 		if s.isClosing() {
@@ -275,16 +278,18 @@ func (s *Server) ServeConn(nc net.Conn) error {
 		return err
 	}
 	done := make(chan struct{})
-	if !s.serveConn(nc, func(serve func()) { s.running.Go(func() { serve(); close(done) }) }) {
+	if !s.serveConn(nc, done) {
 		return ErrServerClosed
 	}
 	<-done
 	return nil
 }
 
-// serveConn registers a connection and runs it by means of run.
-func (s *Server) serveConn(nc net.Conn, run func(func())) bool {
+// serveConn registers a connection and serves it. At its end it closes done,
+// unless that is nil.
+func (s *Server) serveConn(nc net.Conn, done chan struct{}) bool {
 	c := newConn(s, nc)
+	c.done = done
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
@@ -292,7 +297,7 @@ func (s *Server) serveConn(nc net.Conn, run func(func())) bool {
 		return false
 	}
 	s.conns[c] = true
-	run(c.serve)
+	s.running.Go(c.serve)
 	return true
 }
 
@@ -371,6 +376,7 @@ func (s *Server) endAll(ctx context.Context) (errs *multierror.Error) {
 	}
 	go func() {
 		s.running.Wait()
+		s.idle.close()
 		if !s.commit.stop(s.ctx.Done()) {
 			s.stopErr = errHung
 		} else if err := s.commit.failure(); err != nil {
