@@ -21,7 +21,7 @@ var commands = map[string]struct {
 }{
 	"backup": {"FILE", "copies the store to FILE, also while a server runs on it", backup},
 	"check":  {"", "reads the whole store and reports what is damaged; changes nothing", check},
-	"export": {"FILE", "writes the store to FILE as lines of JSON, also while a server runs on it", export},
+	"export": {"FILE", "writes the store to FILE as lines of JSON, also while a server runs on it; FILE is as secret as the store", export},
 	"import": {"FILE", "reads what export wrote into a store that is empty", importFile},
 }
 
