@@ -61,3 +61,21 @@ func TestSearch(t *testing.T) {
 		}
 	}
 }
+
+// That steps go on for ever is noticed.
+func TestEndless(t *testing.T) {
+	for _, tt := range []struct {
+		edges [][2]uint32
+		ends  bool
+	}{
+		{nil, true},
+		{[][2]uint32{{0, 1}, {0, 2}, {1, 3}, {2, 3}}, true},
+		{[][2]uint32{{0, 1}, {1, 2}, {2, 1}, {2, 3}}, false},
+		{[][2]uint32{{0, 1}, {3, 3}}, false},
+	} {
+		q := &search{from: make([]uint32, 4), edges: tt.edges}
+		if got := q.ends(); got != tt.ends {
+			t.Errorf("%v: ends %v, want %v", tt.edges, got, tt.ends)
+		}
+	}
+}
