@@ -70,7 +70,7 @@ func newLink(t testing.TB, nc net.Conn) *link {
 }
 
 // play plays a transcript. S: lines are sent, C: lines are expected, octet by
-// octet but for *, which stands for anything without a space, and [...], which
+// octet but for *, which stands for anything without a space, and {...}, which
 // may be missing. "C+30s:" expects the line that long after the last play began.
 // Each S: line must be a frame in its canonical form, and a line that the client
 // sends must be one as well. <close> closes, or expects the end.
@@ -115,7 +115,7 @@ func (l *link) expect(want string) {
 		}
 		return
 	}
-	pattern := "^" + strings.NewReplacer(`\*`, `(\S*)`, `\[`, `(?:`, `\]`, `)?`).Replace(regexp.QuoteMeta(want)) + "$"
+	pattern := "^" + strings.NewReplacer(`\*`, `(\S*)`, `\{`, `(?:`, `\}`, `)?`).Replace(regexp.QuoteMeta(want)) + "$"
 	match := regexp.MustCompile(pattern).FindStringSubmatch(got)
 	if match == nil {
 		l.t.Fatalf("got  C: %s\nwant C: %s", got, want)
@@ -190,7 +190,7 @@ const (
 	hello = `
 		C: HELO v=1 acks=1 beat=30000
 		S: 220 v=1 mech=PLAIN boot=9c t=0
-		C: AUTH mech=PLAIN user=B pass=secret origin=*[ known=1]
+		C: AUTH mech=PLAIN user=B pass=secret origin=*{ known=1}
 	`
 	welcomed = hello + `
 		S: 230 user=B new=1 known=0 high=0 mail=0 :Welcome to simple chat server!\nOffline Messages:\nNo offline messages
@@ -201,7 +201,7 @@ const (
 )
 
 // as returns a transcript with what may be missing put in its place.
-func as(script, put string) string { return strings.Replace(script, "[ known=1]", put, 1) }
+func as(script, put string) string { return strings.Replace(script, "{ known=1}", put, 1) }
 
 // config is one that logs in at s as B.
 func (s *server) config() chatclient.Config {
