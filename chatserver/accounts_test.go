@@ -57,3 +57,28 @@ func TestParseCredentials(t *testing.T) {
 		})
 	}
 }
+
+// A verifier that is added to a file has the iterations of those in it, so
+// that the file is taken again.
+func TestCredentialsNewVerifier(t *testing.T) {
+	const of4096 = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+	for file, want := range map[string]int{"": chatserver.DefaultIterations, "A a\n": chatserver.DefaultIterations, "A a\nB " + of4096 + "\n": 4096} {
+		c, err := chatserver.ParseCredentials(strings.NewReader(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := c.NewVerifier("secret")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Iterations != want || !v.Check("secret") || v.Check("Secret") {
+			t.Errorf("beside %q: %d iterations, want %d; right password %v, wrong one %v", file, v.Iterations, want, v.Check("secret"), v.Check("Secret"))
+		}
+		if _, err := chatserver.ParseCredentials(strings.NewReader(file + "new " + v.String() + "\n")); err != nil {
+			t.Errorf("beside %q it is not taken: %v", file, err)
+		}
+	}
+	if _, err := (chatserver.Credentials{}).NewVerifier(""); err == nil {
+		t.Error("an empty password is taken")
+	}
+}

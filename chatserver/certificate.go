@@ -46,6 +46,9 @@ func SelfSigned(dir string) (tls.Certificate, error) {
 }
 
 func selfSigned(dir string) (tls.Certificate, error) {
+	if dir == "" {
+		return selfSignedInMemory()
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return tls.Certificate{}, err
 	}
@@ -76,13 +79,20 @@ func selfSigned(dir string) (tls.Certificate, error) {
 	return tls.X509KeyPair(certPEM, keyPEM)
 }
 
-// selfSignedKeyIn returns the key that dir has. If it has none a new one gets
-// its name only if no other process was faster, and only as a whole.
-func selfSignedKeyIn(dir string) ([]byte, error) {
-	file := filepath.Join(dir, selfSignedKey)
-	if b, err := os.ReadFile(file); !errors.Is(err, fs.ErrNotExist) {
-		return b, err
+func selfSignedInMemory() (tls.Certificate, error) {
+	keyPEM, err := newKey()
+	if err != nil {
+		return tls.Certificate{}, err
 	}
+	certPEM, err := certify(keyPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(certPEM, keyPEM)
+}
+
+// newKey makes a key, as PEM.
+func newKey() ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -91,7 +101,21 @@ func selfSignedKeyIn(dir string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	tmp, err := writeBeside(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// selfSignedKeyIn returns the key that dir has. If it has none a new one gets
+// its name only if no other process was faster, and only as a whole.
+func selfSignedKeyIn(dir string) ([]byte, error) {
+	file := filepath.Join(dir, selfSignedKey)
+	if b, err := os.ReadFile(file); !errors.Is(err, fs.ErrNotExist) {
+		return b, err
+	}
+	keyPEM, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	tmp, err := writeBeside(file, keyPEM)
 	if err != nil {
 		return nil, err
 	}

@@ -68,6 +68,21 @@ func TestSelfSigned(t *testing.T) {
 	}
 }
 
+// Without a folder the key is kept nowhere.
+func TestSelfSignedInMemory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	cert, print := selfSigned(t, "")
+	if err := cert.Leaf.VerifyHostname("parley"); err != nil {
+		t.Error(err)
+	}
+	if _, again := selfSigned(t, ""); again == print {
+		t.Error("the second call finds the key of the first")
+	}
+	if entries, err := os.ReadDir("."); len(entries) > 0 || err != nil {
+		t.Errorf("the folder has %v, %v", entries, err)
+	}
+}
+
 // Whatever happens to the certificate, the key stays; a key that cannot be
 // read is not replaced.
 func TestSelfSignedDamage(t *testing.T) {

@@ -48,6 +48,14 @@ func (c Credentials) kinds() (iterations int, verifiers, passwords bool) {
 	return iterations, true, passwords
 }
 
+// NewVerifier makes the verifier of a password for an entry of c: it has the
+// iterations that all verifiers of c must have, or [DefaultIterations] if there
+// is none yet. Its errors are those of the function [NewVerifier].
+func (c Credentials) NewVerifier(password string) (*Verifier, error) {
+	iterations, _, _ := c.kinds()
+	return newVerifier(password, iterations)
+}
+
 // Exists implements [Accounts].
 func (c Credentials) Exists(_ context.Context, user string) (bool, error) {
 	_, ok := c[user]

@@ -80,7 +80,9 @@ type Server struct {
 	// of [CertificateFiles] or what [SelfSigned] returns. Clients that begin
 	// with TLS are then served on the same port as those that do not. The
 	// server uses a copy: TLS 1.3 and the protocol's ALPN are not for the
-	// configuration to change, and session tickets are off. nil: without
+	// configuration to change, and session tickets are off. Of NextProtos
+	// only acme-tls/1 counts: with it, connections of an authority that asks
+	// for it (RFC 8737) are shown the certificate and closed. nil: without
 	// TLS, and a client that begins with it is disconnected.
 	TLSConfig *tls.Config
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto/handshake"
@@ -72,13 +73,22 @@ func prepareTLS(given *tls.Config) (*tls.Config, error) {
 	return cfg, nil
 }
 
-// strictTLS returns a copy of cfg: TLS 1.3 alone, this protocol alone, and no
-// session tickets, which would keep what a connection's secrets hang on
-// beyond its end.
+// acmeALPN is what an authority asks for that looks whether the server has the
+// name it wants a certificate for (RFC 8737). All that it wants to see is the
+// certificate.
+const acmeALPN = "acme-tls/1"
+
+// strictTLS returns a copy of cfg: TLS 1.3 alone, this protocol alone (and
+// acmeALPN, if cfg has it), and no session tickets, which would keep what a
+// connection's secrets hang on beyond its end.
 func strictTLS(cfg *tls.Config) *tls.Config {
+	acme := slices.Contains(cfg.NextProtos, acmeALPN)
 	cfg = cfg.Clone()
 	cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS13, 0
 	cfg.NextProtos = []string{handshake.ALPN}
+	if acme {
+		cfg.NextProtos = append(cfg.NextProtos, acmeALPN)
+	}
 	cfg.SessionTicketsDisabled = true
 	return cfg
 }
@@ -105,6 +115,11 @@ func (c *conn) startTLS() bool {
 	}
 	if err := t.Handshake(); err != nil {
 		c.giveUpTLS("TLS handshake: " + err.Error())
+		return false
+	}
+	if t.ConnectionState().NegotiatedProtocol == acmeALPN {
+		t.CloseWrite()
+		c.giveUpTLS("an authority has seen its certificate")
 		return false
 	}
 	below.left = -1

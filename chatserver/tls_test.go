@@ -511,6 +511,49 @@ func TestTLSClose(t *testing.T) {
 }
 
 // tlsOver is the client's TLS on a connection.
+// An authority that looks whether the server has a name (RFC 8737) gets the
+// handshake that it asks for if the configuration names the protocol, and the
+// end; it is no way around the protocol's own.
+func TestTLSAuthority(t *testing.T) {
+	const acme = "acme-tls/1"
+	with := serverTLS().Clone()
+	with.NextProtos = []string{"h2", acme}
+	chosen := &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return with, nil }}
+	for _, tt := range []struct {
+		why    string
+		server *tls.Config
+		offers []string
+		gets   string // "" is a handshake that fails
+	}{
+		{"an authority", with, []string{acme}, acme},
+		{"an authority, by GetConfigForClient", chosen, []string{acme}, acme},
+		{"an authority without the server's doing", serverTLS(), []string{acme}, ""},
+		{"a client that offers both", with, []string{acme, handshake.ALPN}, handshake.ALPN},
+		{"a web browser", with, []string{"h2"}, ""},
+	} {
+		t.Run(tt.why, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := &chatserver.Server{Accounts: demo, TLSConfig: tt.server}
+				defer srv.Close()
+				cfg := clientTLS()
+				cfg.NextProtos = tt.offers
+				nc := tlsClient(t, srv, "192.0.2.7:1", cfg)
+				err := nc.Handshake()
+				if got := nc.ConnectionState().NegotiatedProtocol; (err == nil) != (tt.gets != "") || err == nil && got != tt.gets {
+					t.Fatalf("ALPN %q, %v", got, err)
+				}
+				if tt.gets != acme {
+					return
+				}
+				fmt.Fprint(nc, "HELO v=1\r\n")
+				if said, err := io.ReadAll(nc); len(said) > 0 || err != nil {
+					t.Errorf("after the handshake there is %q, %v; want the end", said, err)
+				}
+			})
+		})
+	}
+}
+
 func tlsOver(nc net.Conn) *tls.Conn { return tls.Client(nc, clientTLS()) }
 
 // textLog logs everything to w.
