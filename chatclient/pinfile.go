@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ import (
 //
 // its address, the fingerprint of its key or that an authority vouches for it,
 // and the weakest login to be used with it. To forget a server, remove its
-// line. Lines that are empty or begin with # stay as they are, and so do those
+// line, or call [PinFile.Forget]. Lines that are empty or begin with # stay as they are, and so do those
 // that cannot be read; [PinFile.Check] tells of the latter. One that cannot be
 // read and is about the server that is asked for, or a second one about it,
 // is an error: what it said might have been another key.
@@ -97,6 +98,34 @@ func (f PinFile) SetPin(addr string, p Pin) error {
 		lines = append(lines, line)
 	}
 	return f.write(strings.Join(lines, "\n") + "\n")
+}
+
+// Forget removes every line about a server, those that cannot be read too, and
+// reports whether there was one.
+func (f PinFile) Forget(addr string) (found bool, err error) {
+	if _, err := os.Stat(string(f)); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	pinFiles.Lock()
+	defer pinFiles.Unlock()
+	unlock, err := f.lock()
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	lines, err := f.read()
+	if err != nil {
+		return false, err
+	}
+	n := len(lines)
+	lines = slices.DeleteFunc(lines, func(line string) bool {
+		about, _, err := readPinLine(line)
+		return about == strings.ToLower(addr) && err != errNoPin
+	})
+	if len(lines) == n {
+		return false, nil
+	}
+	return true, f.write(strings.Join(append(lines, ""), "\n"))
 }
 
 // Check returns an error for each line that cannot be read, together a
