@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/parleyproto/parley/chatproto"
+	"github.com/parleyproto/parley/chatproto/handshake"
 )
 
 // The fields of section 4, as the suite reads them: by code, key:form for each
@@ -25,8 +26,8 @@ var serverFields = map[string]string{
 	"111":  "user:name ?n:n",
 	"211":  "?more:name ?n:n",
 	"PRES": "user:name on:flag",
-	"RQST": "user:name ?key:base64",
-	"GETA": "user:name addr:address port:port ttl:ms ?key:base64",
+	"RQST": "user:name ?key:key",
+	"GETA": "user:name addr:address port:port ttl:ms ?key:key ?cand:places",
 	"RVKD": "user:name owner:name why:token",
 	"GBYE": "?why:token ?retry:ms",
 	"421":  "?retry:ms",
@@ -44,12 +45,12 @@ var clientFields = map[string]string{
 	"ONLN": "?after:name ?n:n",
 	"BLOK": "user:name ?n:n",
 	"UBLK": "user:name ?n:n",
-	"LSTN": "port:port ?key:base64 ?sig:base64 ?n:n",
+	"LSTN": "?port:port ?key:key ?sig:base64 ?cand:places ?n:n",
 	"ADDR": "user:name ?n:n",
 	"CNST": "user:name ?n:n",
 	"RVKE": "user:name ?n:n",
 	"QUIT": "?n:n",
-	"PEER": "v:number from:name to:name",
+	"PEER": "v:number from:name to:name origin:origin",
 }
 
 // faultOf says what is wrong with the fields of a frame, "" if nothing is.
@@ -98,6 +99,12 @@ func hasForm(form, v string) bool {
 		return all(v, ",", func(s string) bool { return consistsOf(s, isListOctet) })
 	case "base64":
 		_, err := base64.StdEncoding.DecodeString(v)
+		return err == nil
+	case "key":
+		_, err := handshake.ParseKey(v)
+		return err == nil
+	case "places":
+		_, err := handshake.ParsePlaces(v)
 		return err == nil
 	case "token":
 		return consistsOf(v, isTokenOctet)
