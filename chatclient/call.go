@@ -39,6 +39,7 @@ type answer struct {
 	more    string
 	key     string
 	ttl     time.Duration
+	stream  uint64
 }
 
 func newCall(verb chatproto.Code, key, value, text string) *call {

@@ -110,6 +110,11 @@ type Config struct {
 	// [PeerInterfaces].
 	PeerAddrs []string
 
+	// Relay lets the server carry private lines, if it does and the other
+	// client lets it too, where no direct line is possible. The server cannot
+	// read them.
+	Relay bool
+
 	// Identity is the key by which other clients know this one in private
 	// chats; see [OpenIdentity]. nil: one is made for the life of the Client,
 	// and those who knew the one before see that it has changed.

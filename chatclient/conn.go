@@ -35,6 +35,9 @@ type conn struct {
 	sizes        []int  // octets of those between
 	unacked      int    // their sum
 
+	relays  bool // the server carries private lines
+	streams map[uint64]*relayStream
+
 	wake chan struct{} // capacity 1: out is not empty
 	stop chan struct{} // closed when the reader has ended
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -139,6 +141,9 @@ func (cn *conn) hello(declinePresence bool) error {
 	if declinePresence {
 		l.Uint("pres", 0)
 	}
+	if cn.c.cfg.Relay {
+		l.Field("caps", capRelay)
+	}
 	line, err := l.End("")
 	if err != nil {
 		return err
@@ -159,6 +164,7 @@ func (cn *conn) hello(declinePresence bool) error {
 	}
 	cn.greeting, cn.heard = cn.line, nil
 	cn.boot, cn.mechs = f.Value("boot"), f.Value("mech")
+	cn.relays = cn.c.cfg.Relay && slices.Contains(strings.Split(f.Value("caps"), ","), capRelay)
 	return nil
 }
 

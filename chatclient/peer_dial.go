@@ -6,17 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
 )
 
 // How long opening a private line may take, and after which time the next
-// place is tried beside one that does not answer.
+// place, and in the end the server, is tried beside one that does not answer.
 const (
 	peerDialWithin = 10 * time.Second
 	peerDialNext   = 250 * time.Millisecond
+	peerDialRelay  = 2 * time.Second
 )
 
 // A privateLine is a line whose other end has the key that it should.
@@ -38,18 +38,18 @@ func (l *dialledLine) open(g *grant) (*privateLine, error) {
 	running := 0
 	var errs []error
 	var next <-chan time.Time
-	places := g.places
+	ways := l.ways(g)
 	start := func() {
-		place := places[0]
-		places = places[1:]
+		way := ways[0]
+		ways = ways[1:]
 		running++
 		l.p.workers.Go(func() {
-			line, err := l.reach(ctx, g.key, place)
+			line, err := way.reach(ctx)
 			results <- result{line, err}
 		})
 		next = nil
-		if len(places) > 0 {
-			next = time.After(peerDialNext)
+		if len(ways) > 0 {
+			next = time.After(ways[0].after)
 		}
 	}
 	start()
@@ -71,7 +71,7 @@ func (l *dialledLine) open(g *grant) (*privateLine, error) {
 				r.line.raw.Close()
 			}
 		}
-		if running == 0 && open == nil && len(places) > 0 && ctx.Err() == nil {
+		if running == 0 && open == nil && len(ways) > 0 && ctx.Err() == nil {
 			start()
 		}
 	}
@@ -88,13 +88,32 @@ func (l *dialledLine) open(g *grant) (*privateLine, error) {
 	return nil, fmt.Errorf("%w: %w", ErrPeerGone, errors.Join(errs...))
 }
 
-// reach opens a line to one place.
-func (l *dialledLine) reach(ctx context.Context, key string, place netip.AddrPort) (*privateLine, error) {
-	nc, err := l.p.dial(ctx, place)
-	if err != nil {
-		return nil, err
+// A way is one to open a line, and how long after the one before it is tried
+// beside that.
+type way struct {
+	after time.Duration
+	reach func(ctx context.Context) (*privateLine, error)
+}
+
+// ways returns the ways to a user, the best first: their places, and in the
+// end through the server.
+func (l *dialledLine) ways(g *grant) (ways []way) {
+	secured := func(connect func(ctx context.Context) (net.Conn, error)) func(ctx context.Context) (*privateLine, error) {
+		return func(ctx context.Context) (*privateLine, error) {
+			nc, err := connect(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return l.secure(ctx, g.key, nc)
+		}
 	}
-	return l.secure(ctx, key, nc)
+	for _, place := range g.places {
+		ways = append(ways, way{peerDialNext, secured(func(ctx context.Context) (net.Conn, error) { return l.p.dial(ctx, place) })})
+	}
+	if l.p.c.relays() {
+		ways = append(ways, way{peerDialRelay, secured(func(ctx context.Context) (net.Conn, error) { return l.p.c.relayTo(ctx, l.user) })})
+	}
+	return ways
 }
 
 // secure makes a line of a connection: the other end must have this key.

@@ -109,6 +109,7 @@ func (cn *conn) entry(f *chatproto.Frame) error {
 
 func readAnswer(f *chatproto.Frame) answer {
 	a := answer{code: f.Code, text: string(f.Description), more: f.Value("more"), key: f.Value("key"), ttl: millis(f, "ttl")}
+	a.stream, _ = f.Uint("s")
 	if f.Value("how") == Delivered.String() {
 		a.how = Delivered
 	}
@@ -132,6 +133,10 @@ func (cn *conn) event(f *chatproto.Frame) error {
 		return cn.address(f)
 	case chatproto.RVKD:
 		return cn.revoked(f)
+	case chatproto.RLAY:
+		return cn.relayOpened(f)
+	case chatproto.RDAT:
+		return cn.relayed(f)
 	}
 	return nil
 }

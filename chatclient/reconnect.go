@@ -237,6 +237,7 @@ func (c *Client) lost(cn *conn, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn = nil
+	cn.endStreams()
 	c.box.again(append(cn.pending, c.box.recall()...), connectionError(err))
 	cn.pending = nil
 	if c.ended || c.stopping {

@@ -26,6 +26,8 @@ const (
 	ADDR Code = 'A'<<24 | 'D'<<16 | 'D'<<8 | 'R' // ask for a user's address
 	CNST Code = 'C'<<24 | 'N'<<16 | 'S'<<8 | 'T' // consent to a user who asked
 	RVKE Code = 'R'<<24 | 'V'<<16 | 'K'<<8 | 'E' // take consent back
+	RLAY Code = 'R'<<24 | 'L'<<16 | 'A'<<8 | 'Y' // opens a private line that the server carries
+	RDAT Code = 'R'<<24 | 'D'<<16 | 'A'<<8 | 'T' // what such a line carries
 	ACKD Code = 'A'<<24 | 'C'<<16 | 'K'<<8 | 'D' // deliveries taken so far
 	MESG Code = 'M'<<24 | 'E'<<16 | 'S'<<8 | 'G' // a message from one user
 	BCST Code = 'B'<<24 | 'C'<<16 | 'S'<<8 | 'T' // a broadcast
@@ -103,6 +105,8 @@ var codesV1 = []CodeInfo{
 	{ADDR, KindRequest, "asks for a user's address", ""},
 	{CNST, KindRequest, "consents to a user who asked", ""},
 	{RVKE, KindRequest, "takes a consent back", ""},
+	{RLAY, KindRequest | KindEvent, "opens a private line through the server", ""},
+	{RDAT, KindRequest | KindEvent, "octets of such a line, never answered", ""},
 	{ACKD, KindRequest, "acknowledges deliveries, never answered", ""},
 	{PEER, KindRequest, "opens a private line", ""},
 	{MESG, KindRequest | KindEvent, "a message from one user", ""},
@@ -150,6 +154,7 @@ var special = []struct {
 	{ADDR, ReplyBlocked, "Blocked by {user}"},
 	{ADDR, ReplyBadField, "Invalid request"},
 	{CNST, ReplyBlocked, "Blocked by {user}"},
+	{RLAY, ReplyBlocked, "No consent to a private chat"},
 	{BLOK, ReplyOK, "User {user} has been blocked"},
 	{UBLK, ReplyOK, "User {user} is unblocked"},
 }

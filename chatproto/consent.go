@@ -18,6 +18,9 @@ var consentStates = [...]string{"None", "Requested", "Granted"}
 
 func (s ConsentState) String() string { return consentStates[s] }
 
+// InForce reports whether the asker may write to the owner.
+func (s ConsentState) InForce() bool { return s == ConsentGranted }
+
 // A ConsentEvent is something that happens to a pair.
 type ConsentEvent uint8
 

@@ -100,7 +100,7 @@ func alike(row *PhaseRule, codes []Code) (few []Code) {
 
 // requestsAlike are the verbs of which the search leaves one to stand for
 // all: they are allowed where it is, and answered once.
-var requestsAlike = []Code{LSTN, BLOK, UBLK, ADDR, CNST, RVKE}
+var requestsAlike = []Code{LSTN, BLOK, UBLK, ADDR, CNST, RVKE, RLAY}
 
 // A move is something that one end does next.
 type move struct {

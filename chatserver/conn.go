@@ -42,6 +42,7 @@ type conn struct {
 	sess    *session
 	acks    bool // the client acknowledges deliveries
 	quiet   bool // it wants no presence
+	relays  bool // it may use relayed lines
 	beat    time.Duration
 	ended   bool   // the client says nothing more
 	why     string // the connection ended, for OnDisconnect
@@ -53,7 +54,7 @@ type conn struct {
 	fresh    bool         // the goroutine has done nothing yet
 	heard    bool         // something was read since silentTo was set
 	done     chan struct{}
-	slab     *slab        // messages to come
+	slab     *slab // messages to come
 	slabUsed int
 
 	taken   int // deliveries acknowledged; of the writer's goroutine if the client does not acknowledge

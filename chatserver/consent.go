@@ -85,7 +85,7 @@ func (c *conn) consent(f *chatproto.Frame) {
 	if e != nil {
 		state = e.state
 	}
-	if state == chatproto.ConsentGranted {
+	if state.InForce() {
 		ttl = time.Until(e.expires)
 	}
 	switch rule := state.Step(chatproto.ConsentGrant); {
@@ -197,6 +197,9 @@ func (s *Server) stepLocked(ev chatproto.ConsentEvent, p pair) (hooks func()) {
 	var ttl time.Duration
 	if e != nil {
 		ttl = e.expires.Sub(now)
+	}
+	if state.InForce() && !rule.Next.InForce() {
+		s.relays.endPair(p)
 	}
 	if notify != 0 {
 		// With mu held, so that the two sides hear of changes in the order
@@ -337,7 +340,7 @@ func (c *conn) repeatEnded() {
 	c.sess.mu.Unlock()
 	for p, e := range revoked {
 		now := c.srv.consents.pairs[p]
-		if time.Since(e.at) >= chatproto.ConsentGrantTTL || now != nil && now.state == chatproto.ConsentGranted {
+		if time.Since(e.at) >= chatproto.ConsentGrantTTL || now != nil && now.state.InForce() {
 			continue
 		}
 		c.notify(chatproto.RVKD, "", p.ended(c.user, e.why)...)

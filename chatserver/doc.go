@@ -30,6 +30,7 @@
 //	consents.mu      all consents
 //	roster.mu        the users, and who is online
 //	session.mu       one session: its connection, and what waits for the next
+//	relays.mu        private lines that the server carries
 //	Server.mu        listeners and connections
 //	mailbox.mu       one mailbox; held while messages enter and leave it
 //	origin.waitMu    mailboxes that wait for an origin's window to be stored

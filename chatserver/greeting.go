@@ -31,10 +31,10 @@ func (c *conn) helo(f *chatproto.Frame) {
 		c.unavailable("This server takes passwords over TLS only")
 		return
 	}
-	fields := []field{
+	fields := append([]field{
 		{"v", strconv.Itoa(v.Number)}, {"mech", strings.Join(mechanisms, ",")}, {"boot", c.srv.boot},
 		{"t", strconv.FormatInt(time.Now().UnixMilli(), 10)},
-	}
+	}, c.agreeRelay(f)...)
 	c.auth = &authState{mechanisms: mechanisms, hash: handshake.Hash(canonical(f), greeting(c.tag, fields))}
 	c.reply(chatproto.ReplyGreeting, "", fields...)
 }

@@ -68,6 +68,10 @@ func (c *conn) apply(f *chatproto.Frame) {
 		c.consent(f)
 	case chatproto.RVKE:
 		c.revoke(f)
+	case chatproto.RLAY:
+		c.relay(f)
+	case chatproto.RDAT:
+		c.relayed(f)
 	}
 }
 

@@ -70,6 +70,11 @@ type Server struct {
 	// session lives. By default it replaces the session.
 	RefuseSecondLogin bool
 
+	// NoRelay carries no private lines of clients that cannot reach each
+	// other (SPEC section 8.7). By default the server does; it cannot read
+	// them.
+	NoRelay bool
+
 	// HideBlocks makes a user seem offline to those whom he has blocked, in
 	// every command and receipt: what they send is accepted as mail for
 	// somebody offline is, and never delivered. By default they are told that
@@ -130,13 +135,14 @@ type Server struct {
 	consents consents
 	accounts Accounts // Server.Accounts, or those in the store
 	logins   logins
+	relays   relays
 
 	tls       *tls.Config // made of TLSConfig; nil without
 	strangers strangers
 	idle      idlers
 	restAfter time.Duration // set by tests; 0 is the constant
 	onRest    func()        // likewise: a connection is idle
-	failures  rates // logins that failed, by source
+	failures  rates         // logins that failed, by source
 
 	seq      atomic.Uint64
 	counters counters

@@ -236,6 +236,7 @@ func (sess *session) attached() *conn {
 // detach lets the session of a connection that ended linger, unless the
 // session ended as well, or has another connection.
 func (s *Server) detach(c *conn) {
+	s.relays.endConn(c)
 	sess, o := c.sess, c.sess.origin
 	o.mu.Lock()
 	o.conn.CompareAndSwap(c, nil)
