@@ -57,6 +57,26 @@ func (w *Window) Decide(n uint64, accept bool) {
 	w.High = n
 }
 
+// At returns the window as it stood when n was the highest number decided: it
+// knows nothing of what came later. What has fallen out of the window since
+// then is refused in it: nobody sends that again who keeps the room of 256
+// (SPEC section 6.2). For an n above High it is the window itself.
+func (w Window) At(n uint64) Window {
+	if n >= w.High {
+		return w
+	}
+	at := Window{High: n}
+	if w.High-n >= WindowSize {
+		return at
+	}
+	at.bits = w.bits
+	for k := n; k < w.High; { // those of later numbers stand in the places of the oldest
+		k++
+		at.bits[k/64%4] &^= 1 << (k % 64)
+	}
+	return at
+}
+
 // windowLen is the length of a window's stored form.
 const windowLen = 8 + WindowSize/8
 

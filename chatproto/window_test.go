@@ -147,3 +147,34 @@ func TestWindowBinary(t *testing.T) {
 		t.Error("a refused form changed the window")
 	}
 }
+
+// TestWindowAt: a window as it stood when a number was the highest is the
+// window that had not decided anything beyond, but for what has fallen out.
+func TestWindowAt(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var w Window
+		var at []Window
+		for range rapid.IntRange(1, 60).Draw(t, "decisions") {
+			w.Decide(w.High+rapid.Uint64Range(1, 40).Draw(t, "step"), rapid.Bool().Draw(t, "accept"))
+			at = append(at, w)
+		}
+		for _, want := range at {
+			got := w.At(want.High)
+			if got.High != want.High {
+				t.Fatalf("High is %d, want %d", got.High, want.High)
+			}
+			for n := uint64(0); n <= want.High+2; n++ {
+				look := want.Look(n)
+				if n+WindowSize <= w.High && n <= want.High {
+					look = Refused // fallen out since
+				}
+				if got.Look(n) != look {
+					t.Fatalf("of %d, at %d of %d, it says %v, want %v", n, want.High, w.High, got.Look(n), look)
+				}
+			}
+		}
+		if w.At(w.High+1) != w {
+			t.Fatal("a window changes at a number above its highest")
+		}
+	})
+}

@@ -3,6 +3,7 @@ package chatserver
 import (
 	"bytes"
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -36,9 +37,10 @@ const (
 // A committer gathers what is to be stored, drops what was acknowledged
 // meanwhile, and commits one batch after the other (SPEC section 6).
 type committer struct {
-	srv  *Server
-	wake chan struct{} // capacity 1
-	gone chan struct{} // closed when run has ended
+	srv   *Server
+	start time.Time
+	wake  chan struct{} // capacity 1
+	gone  chan struct{} // closed when run has ended
 
 	stopping chan struct{} // closed by stop
 
@@ -47,8 +49,9 @@ type committer struct {
 	mu      sync.Mutex
 	acks    time.Duration // how long messages wait for their acknowledgement, a moving average
 	open    batch
-	compact int  // the length of open.messages at which to compact it
-	urgent  bool // cut at once
+	compact int           // the length of open.messages at which to compact it
+	urgent  bool          // cut at once
+	oldest  time.Duration // after start: what came first that is no message
 	stopped bool
 	err     error // of the last commit; nil if it succeeded
 }
@@ -56,26 +59,27 @@ type committer struct {
 // A batch is what one commit writes.
 type batch struct {
 	messages []*message
-	windows  []originWindow
+	windows  []originWindow // once it is cut
 	acks     []store.Ack
 	rest     store.Batch // blocks, sessions, origins that are registered or forgotten
 	done     []func()    // called when it is stored
-	oldest   time.Time   // when the first message came
 }
 
-// An originWindow is an origin's window as of its last message in a batch.
+// An originWindow is an origin's window as of its last message in a batch
+// that was cut.
 type originWindow struct {
 	o   *origin
 	win chatproto.Window
 	row bool // some message of it is to be stored
 }
 
-func (b *batch) empty() bool {
-	return len(b.messages) == 0 && len(b.acks) == 0 && b.rest.Empty() && len(b.done) == 0
-}
+func (b *batch) empty() bool { return len(b.messages) == 0 && !b.others() }
+
+// others reports whether there is something else than messages.
+func (b *batch) others() bool { return len(b.acks) > 0 || !b.rest.Empty() || len(b.done) > 0 }
 
 func newCommitter(s *Server) *committer {
-	return &committer{srv: s, wake: make(chan struct{}, 1), gone: make(chan struct{}), stopping: make(chan struct{}), compact: compactFrom}
+	return &committer{srv: s, start: time.Now(), wake: make(chan struct{}, 1), gone: make(chan struct{}), stopping: make(chan struct{}), compact: compactFrom}
 }
 
 // add takes an accepted message in, with the window that its number was
@@ -88,21 +92,13 @@ func (k *committer) add(m *message, o *origin, by *sweep) {
 	o.batched.Add(1)
 	urgent := m.isCast() || m.after > o.stored.Load() || !m.to.attached()
 	k.mu.Lock()
+	m.urgent = urgent
 	first := len(k.open.messages) == 0
-	if first {
-		k.open.oldest = time.Now()
-	}
 	if len(k.open.messages) >= k.compact {
 		k.dropAcknowledged()
 	}
 	k.open.messages = append(k.open.messages, m)
-	if !o.drawn {
-		if o.inOpen == 0 {
-			k.open.windows = append(k.open.windows, originWindow{o: o})
-			o.inOpen = len(k.open.windows)
-		}
-		k.open.windows[o.inOpen-1].win = o.win
-	}
+	o.inBatch = o.win
 	k.urgent = k.urgent || urgent
 	k.mu.Unlock()
 	if first || urgent {
@@ -150,8 +146,8 @@ func (k *committer) write(add func(*store.Batch), done func()) {
 // has none cut early.
 func (k *committer) later(add func(*store.Batch), done func()) {
 	k.mu.Lock()
-	if k.open.empty() {
-		k.open.oldest = time.Now()
+	if !k.open.others() {
+		k.oldest = time.Since(k.start)
 	}
 	add(&k.open.rest)
 	k.open.done = append(k.open.done, done)
@@ -179,10 +175,10 @@ func (k *committer) wait(ctx context.Context, add func(*store.Batch)) bool {
 func (k *committer) acknowledged(acked []*message, u *user, each bool) {
 	k.mu.Lock()
 	if len(acked) > 0 && acked[0].origin != nil {
-		took := time.Duration(time.Now().UnixMilli()-acked[0].at) * time.Millisecond
+		took := time.Since(k.start) - acked[0].came
 		k.acks += (min(took, 2*slowAcks) - k.acks) / 8
 	}
-	before := len(k.open.acks)
+	others, before := k.open.others(), len(k.open.acks)
 	for _, m := range acked {
 		last := m.left.Add(-1) == 0
 		switch {
@@ -196,9 +192,9 @@ func (k *committer) acknowledged(acked []*message, u *user, each bool) {
 			m.early = append(m.early, u)
 		}
 	}
-	wake := before == 0 && len(k.open.acks) > 0 && len(k.open.messages) == 0
+	wake := !others && len(k.open.acks) > before
 	if wake {
-		k.open.oldest = time.Now()
+		k.oldest = time.Since(k.start)
 	}
 	k.mu.Unlock()
 	if wake {
@@ -212,6 +208,22 @@ func (k *committer) gather() time.Duration {
 		return minGather
 	}
 	return min(max(3*k.acks, minGather), maxGather)
+}
+
+// due is when the open batch is to be cut, if nothing in it is urgent. The
+// caller holds mu, and the batch is not empty.
+func (k *committer) due() time.Duration {
+	first := time.Duration(math.MaxInt64)
+	if k.open.others() {
+		first = k.oldest
+	}
+	if len(k.open.messages) > 0 {
+		first = min(first, k.open.messages[0].came)
+	}
+	if first == math.MaxInt64 {
+		return 0
+	}
+	return first + k.gather()
 }
 
 func (k *committer) signal() {
@@ -238,7 +250,7 @@ func (k *committer) run(ctx context.Context) {
 		case k.urgent || k.stopped:
 			wait = 0
 		default:
-			wait = max(k.gather()-time.Since(k.open.oldest), 0)
+			wait = max(k.due()-time.Since(k.start), 0)
 		}
 		k.mu.Unlock()
 		if wait == 0 {
@@ -306,9 +318,10 @@ func (k *committer) outcome(err error) (again bool) {
 	return !k.stopped
 }
 
-// cut closes the open batch and makes the rows of it: bodies that are not
-// acknowledged yet, and the windows of origins that have a body or a
-// broadcast in it. nil means that there was nothing.
+// cut takes out of the open batch what is to be stored now, and makes the
+// rows of it: bodies that are not acknowledged yet, and the windows of origins
+// that have a body or a broadcast in it. What is not due yet stays: the cut is
+// as if it had been made before that came. nil means that there was nothing.
 func (k *committer) cut() (*batch, *store.Batch) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -318,36 +331,64 @@ func (k *committer) cut() (*batch, *store.Batch) {
 	}
 	cut := k.open
 	k.open = batch{}
-	k.compact = compactFrom
+	n := k.dueMessages(cut.messages)
+	k.open.messages = append(k.open.messages, cut.messages[n:]...)
+	clear(cut.messages[n:])
+	cut.messages = cut.messages[:n]
+	k.compact = max(compactFrom, 2*len(k.open.messages))
 	rows := new(store.Batch)
 	*rows = cut.rest
 	rows.Acks = cut.acks
 	kept := cut.messages[:0]
 	for _, m := range cut.messages {
 		audience := m.mailboxes()
-		if len(audience) > 0 {
+		stored := len(audience) > 0
+		if stored {
 			m.written = true
 			rows.Messages = append(rows.Messages, m.row(audience))
-		} else if !m.isCast() {
+		}
+		if o := m.origin; !o.drawn {
+			if o.inCut == 0 {
+				cut.windows = append(cut.windows, originWindow{o: o})
+				o.inCut = len(cut.windows)
+			}
+			w := &cut.windows[o.inCut-1]
+			w.win.High = m.id.N // until the end of the loop
+			w.row = w.row || stored || m.isCast()
+		}
+		if !stored && !m.isCast() {
 			k.spare(m)
 			continue // acknowledged before
 		}
 		kept = append(kept, m)
-		if at := m.origin.inOpen; at > 0 {
-			cut.windows[at-1].row = true
-		}
 	}
 	clear(cut.messages[len(kept):])
 	cut.messages = kept
 	now := time.Now().UnixMilli()
-	for _, w := range cut.windows {
-		w.o.inOpen = 0
+	for i := range cut.windows {
+		w := &cut.windows[i]
+		w.o.inCut = 0
 		if w.row {
+			w.win = w.o.inBatch.At(w.win.High)
 			rows.Origins = append(rows.Origins, store.Origin{User: w.o.user.name, Origin: w.o.id, Window: w.win, Used: now})
 		}
 	}
 	cut.windows = slices.DeleteFunc(cut.windows, func(w originWindow) bool { return !w.row })
 	return &cut, rows
+}
+
+// dueMessages is how many of the first messages are to be stored now: all up
+// to the last that is urgent or old enough. The caller holds mu.
+func (k *committer) dueMessages(ms []*message) int {
+	if k.stopped {
+		return len(ms)
+	}
+	young := time.Since(k.start) - k.gather()
+	n := len(ms)
+	for n > 0 && !ms[n-1].urgent && ms[n-1].came > young {
+		n--
+	}
+	return n
 }
 
 // spare drops a body that was acknowledged before it was written.
@@ -421,6 +462,9 @@ func (k *committer) committed(cut *batch, rows *store.Batch) {
 func (k *committer) putBack(cut *batch) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	for _, m := range cut.messages {
+		m.urgent = true // they go with the rows that follow here, or those would be older than what may be stored
+	}
 	k.open.messages = append(cut.messages, k.open.messages...)
 	k.open.acks = append(cut.acks, k.open.acks...)
 	k.open.done = append(cut.done, k.open.done...)
@@ -433,13 +477,6 @@ func (k *committer) putBack(cut *batch) {
 	if rest.Secret == nil {
 		rest.Secret = was.Secret
 	}
-	for _, w := range cut.windows {
-		if w.o.inOpen == 0 {
-			k.open.windows = append(k.open.windows, originWindow{o: w.o, win: w.win})
-			w.o.inOpen = len(k.open.windows)
-		}
-	}
-	k.open.oldest = time.Now()
 	k.urgent = true
 }
 

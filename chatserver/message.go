@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/parleyproto/parley/chatproto"
 )
@@ -33,8 +34,10 @@ type message struct {
 	left    atomic.Int32  // mailboxes that have not acknowledged it
 	settled atomic.Uint32 // what answers the sender; set once
 
-	written bool    // in a batch that was cut, or in the store; guarded by committer.mu
-	early   []*user // who cannot drop a broadcast told twice, and had it before it was cut; likewise
+	came    time.Duration // when its request was read, after committer.start
+	urgent  bool          // it is not waited for with storing; guarded by committer.mu
+	written bool          // in a batch that was cut, or in the store; guarded by committer.mu
+	early   []*user       // who cannot drop a broadcast told twice, and had it before it was cut; likewise
 }
 
 func (m *message) isCast() bool { return m.to == nil }
@@ -342,6 +345,7 @@ func (c *conn) newMessage(o *origin, n uint64, f *chatproto.Frame, target *user)
 	m, frame := c.allocate(len(f.Description) + len(c.user.name)*2 + 80)
 	m.id, m.at = chatproto.ID{Origin: o.id, N: n}, c.now.UnixMilli()
 	m.from, m.origin, m.to = c.user, o, target
+	m.came = c.now.Sub(c.srv.commit.start)
 	if !o.drawn {
 		m.after = o.bar
 	}

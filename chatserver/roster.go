@@ -77,8 +77,9 @@ type origin struct {
 	conn   atomic.Pointer[conn] // whom answers go to
 	stored atomic.Uint64        // High of the window as the store has it
 
-	inOpen  int          // place in the windows of the open batch, from 1; guarded by committer.mu
-	batched atomic.Int32 // messages in a batch that is not stored: the window must stay in memory
+	inBatch chatproto.Window // as of the last message that was batched; guarded by committer.mu
+	inCut   int              // place in the windows of the batch that is being cut, from 1; likewise
+	batched atomic.Int32     // messages in a batch that is not stored: the window must stay in memory
 
 	waitMu  sync.Mutex
 	waiting []*mailbox // whose next message waits for stored to grow

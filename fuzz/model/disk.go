@@ -9,12 +9,7 @@ func (x *steps) diskSteps(s *state) {
 	for i := range slots {
 		if !s.cut[i].used {
 			if !s.open.empty() && (i == 0 || s.cut[0].used) {
-				t := *s
-				what := does(cuts)
-				if x.cutBatch(&t, i); !t.cut[i].used {
-					what = does(drained)
-				}
-				x.add(t, what)
+				x.cutSteps(s, i)
 			}
 			break
 		}
@@ -34,11 +29,55 @@ func (x *steps) diskSteps(s *state) {
 	x.diskFaults(s)
 }
 
-// cutBatch closes the open batch: what was acknowledged meanwhile is dropped,
-// and a window stays if a message of its origin does.
-func (x *steps) cutBatch(s *state, slot int) {
+// cutSteps cut the open batch: all of it, or what came before any of its
+// messages; but what was put back goes with the next one, whole.
+func (x *steps) cutSteps(s *state, slot int) {
+	early := set(0)
+	for m := range s.open.msgs.each() {
+		t, whole := *s, s.open.back&^early == 0 || x.lacks(PutBackWhole)
+		if whole && (early != 0 || s.open.others()) {
+			what := does(cutsEarly)
+			if x.cutBatch(&t, slot, early); t.cut[slot].used {
+				x.add(t, what)
+			}
+		}
+		early |= only(m)
+	}
+	t := *s
+	what := does(cuts)
+	if x.cutBatch(&t, slot, early); !t.cut[slot].used {
+		what = does(drained)
+	}
+	x.add(t, what)
+}
+
+// others reports whether a batch holds something else than messages.
+func (b *batch) others() bool {
+	other := *b
+	other.msgs, other.back, other.windows = 0, 0, [maxOrigins]windowID{}
+	return !other.empty()
+}
+
+// cutBatch takes these messages, the first ones, and all else out of the open
+// batch: what was acknowledged meanwhile is dropped, and a window stays if a
+// message of its origin does, as it stood at the last of its messages.
+func (x *steps) cutBatch(s *state, slot int, msgs set) {
 	b := s.open
-	s.open = batch{}
+	s.open = batch{msgs: b.msgs &^ msgs}
+	var last [maxOrigins]uint8
+	for m := range msgs.each() {
+		last[s.ids[m].origin()] = s.ids[m].k()
+	}
+	for m := range s.open.msgs.each() {
+		o := s.ids[m].origin()
+		s.open.windows[o] = b.windows[o]
+	}
+	for o := range b.windows {
+		if b.windows[o] != 0 && !x.lacks(WindowOfTheCut) {
+			b.windows[o] = x.w.at(b.windows[o], last[o])
+		}
+	}
+	b.msgs, b.back = msgs, 0
 	var kept set
 	var dropped [maxOrigins]set // numbers
 	for m := range b.msgs.each() {
@@ -140,6 +179,7 @@ func (s *state) putBack(slot int) {
 	b := s.cut[slot]
 	s.cut[slot] = batch{}
 	s.open.msgs |= b.msgs
+	s.open.back |= b.msgs
 	for r := range b.acks {
 		s.open.acks[r] |= b.acks[r]
 	}

@@ -45,6 +45,7 @@ const (
 	pagesOut
 	forgets
 	cuts
+	cutsEarly
 	syncs
 	failsUnwritten
 	failsWritten
@@ -94,6 +95,7 @@ var sentences = [...]string{
 	pagesOut:       "** A's window leaves the server's memory; the one on the disk counts",
 	forgets:        "** the server forgets A's origin",
 	cuts:           "the server cuts a batch: %batch",
+	cutsEarly:      "the server cuts a batch of what came first: %batch",
 	syncs:          "the batch is on the disk",
 	failsUnwritten: "** the batch fails, and nothing of it is on the disk",
 	failsWritten:   "** the batch fails, though all of it is on the disk",
@@ -142,7 +144,7 @@ func (x *steps) sentence(l label, s *state) string {
 		}
 	}
 	text = strings.ReplaceAll(text, "%r", recipient(l.r))
-	if l.what == cuts {
+	if l.what == cuts || l.what == cutsEarly {
 		b := &s.cut[0]
 		if s.cut[1].used {
 			b = &s.cut[1]

@@ -18,11 +18,13 @@ const (
 	FirstInFirstOut                     // 6.4, rule 2
 	CastsAreStored                      // 6.4, rules 3 and 4
 	WindowAsCut                         // 6.4, rule 4
+	WindowOfTheCut                      // 6.4, rule 4
 	WindowWithBodies                    // 6.4, rule 4
 	WholeBatches                        // 6.4, rule 4
 	OneBatch                            // 6.4, rule 4
 	FailedIsNotStored                   // 6.4, rule 6
 	FailedIsPutBack                     // 6.4, rule 6
+	PutBackWhole                        // 6.4, rule 6
 	AcceptedStays                       // 6.4, rule 6
 	OpenWindowStays                     // 6.4, rule 7
 	BatchedWindowStays                  // 6.4, rule 7
@@ -77,6 +79,8 @@ var Breaches = []Breach{
 		Config{Messages: "BB", Faults: Faults{DropsBC: 1}}, "LOST"},
 	{CastsAreStored, "6.4, 3 and 4", "a broadcast that all have acknowledged is done: it is answered and not stored, and nothing waits for it",
 		Config{Messages: "*C", Offline: true, Faults: Faults{Crashes: 1}}, "LOST"},
+	{WindowOfTheCut, "6.4, 4", "a batch that leaves later messages to the next writes the window with them",
+		Config{Messages: "BB", Faults: Faults{Crashes: 1}}, "LOST"},
 	{WindowAsCut, "6.4, 4", "the stored window lacks the messages that were left out of the batch",
 		Config{Messages: "BB", Faults: Faults{Crashes: 1}}, "FALSE REFUSAL"},
 	{WindowWithBodies, "6.4, 4", "a batch holds messages without their window",
@@ -89,6 +93,8 @@ var Breaches = []Breach{
 		Config{Messages: "B", Faults: Faults{Failures: 1}}, "LOST"},
 	{FailedIsPutBack, "6.4, 6", "a batch that failed is given up",
 		Config{Messages: "*", Faults: Faults{Failures: 1}}, "STUCK"},
+	{PutBackWhole, "6.4, 6", "of a batch that failed, the windows go with the next batch and the messages with a later one",
+		Config{Messages: "*B", Faults: Faults{Drops: 1, Refusals: 1, Failures: 1, Crashes: 1}}, "LOST"},
 	{AcceptedStays, "6.4, 6", "what is accepted is refused after all when its batch fails",
 		Config{Messages: "B", Flight: true, Faults: Faults{Failures: 1, Crashes: 1}}, "REFUSED AND SEEN"},
 	{OpenWindowStays, "6.4, 7", "a window leaves memory although a connection of its origin is open",

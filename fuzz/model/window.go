@@ -25,6 +25,7 @@ type windows struct {
 	next   map[decision]windowID
 	looks  map[decision]chatproto.Verdict
 	spared map[decision]windowID
+	before map[decision]windowID
 }
 
 type decision struct {
@@ -35,7 +36,7 @@ type decision struct {
 
 func newWindows() *windows {
 	w := &windows{ids: make(map[chatproto.Window]windowID), next: make(map[decision]windowID),
-		looks: make(map[decision]chatproto.Verdict), spared: make(map[decision]windowID)}
+		looks: make(map[decision]chatproto.Verdict), spared: make(map[decision]windowID), before: make(map[decision]windowID)}
 	w.all = append(w.all, chatproto.Window{High: ^uint64(0)}) // never looked at
 	w.id(chatproto.Window{})
 	return w
@@ -94,6 +95,18 @@ func (w *windows) decide(id windowID, k uint8, accept bool) windowID {
 		win.Decide(number(k), accept)
 		to = w.id(win)
 		w.next[d] = to
+	}
+	return to
+}
+
+// at is the window as it stood when the k-th number was the highest.
+func (w *windows) at(id windowID, k uint8) windowID {
+	d := decision{win: id, k: k}
+	to, ok := w.before[d]
+	if !ok {
+		win := w.all[id]
+		to = w.id(win.At(number(k)))
+		w.before[d] = to
 	}
 	return to
 }

@@ -51,7 +51,7 @@ func (w *world) boot() {
 	if w.o.Store != nil {
 		st = w.o.Store(lf)
 	}
-	srv := &chatserver.Server{Accounts: w.creds, Store: st, Timeout: w.plan.timeout, MailboxMessages: w.plan.mailbox, Hooks: w.hooks(lf)}
+	srv := &chatserver.Server{Accounts: passwords{w.creds}, Store: st, Timeout: w.plan.timeout, MailboxMessages: w.plan.mailbox, Hooks: w.hooks(lf)}
 	ln := &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	w.mu.Lock()
 	w.srv, w.life = srv, lf

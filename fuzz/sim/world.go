@@ -46,6 +46,10 @@ type Result struct {
 	Problems []Problem
 }
 
+// passwords are accounts that are logged in to by password: to derive keys for
+// SCRAM would cost most of the time of a run.
+type passwords struct{ chatserver.Accounts }
+
 // A world is one run.
 type world struct {
 	o     *Options
