@@ -93,8 +93,8 @@ func strictTLS(cfg *tls.Config) *tls.Config {
 	return cfg
 }
 
-// handshakeOctets is what a client may send in a handshake: a ClientHello or
-// two with room to spare. crypto/tls would keep several times as much.
+// handshakeOctets is what a client may send in a handshake that wants still
+// more then: a ClientHello or two with room to spare. crypto/tls would keep several times as much.
 const handshakeOctets = 16 << 10
 
 var errLongHandshake = errors.New("a handshake of more than 16 KiB")
@@ -103,7 +103,7 @@ var errLongHandshake = errors.New("a handshake of more than 16 KiB")
 // whether it could. From here on nothing is said outside of TLS, so nothing
 // at all if it fails.
 func (c *conn) startTLS() bool {
-	below := &belowTLS{Conn: c.nc, left: handshakeOctets, ahead: true}
+	below := &belowTLS{Conn: c.nc, left: handshakeOctets - 1, ahead: true}
 	c.ahead = false
 	t := tls.Server(below, c.srv.tls)
 	if !c.beginHandshake() {

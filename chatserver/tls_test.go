@@ -112,7 +112,7 @@ func TestTLSLogin(t *testing.T) {
 					defer srv.Close()
 					near, far := net.Pipe()
 					if pipe == "memnet" {
-						near = dial(t, srv, "192.0.2.7:50000")
+						near = notCutOff{dial(t, srv, "192.0.2.7:50000"), t}
 					} else {
 						go srv.ServeConn(far)
 					}
@@ -136,6 +136,41 @@ func TestTLSLogin(t *testing.T) {
 // tlsClient connects to srv from addr, for TLS.
 func tlsClient(t *testing.T, srv *chatserver.Server, addr string, cfg *tls.Config) *tls.Conn {
 	return tls.Client(dial(t, srv, addr), cfg)
+}
+
+// A notCutOff is what TLS of a client reads that must end before its
+// transport does.
+type notCutOff struct {
+	net.Conn
+	t *testing.T
+}
+
+func (c notCutOff) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		c.t.Error("the connection ends without a close_notify")
+	}
+	return n, err
+}
+
+// No connection goes on with the keys of an earlier one.
+func TestTLSNoTickets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := &chatserver.Server{Accounts: demo, TLSConfig: serverTLS()}
+		defer srv.Close()
+		cfg := clientTLS()
+		cfg.ClientSessionCache, cfg.ServerName = tls.NewLRUClientSessionCache(9), "parley"
+		for range 3 {
+			nc := tlsClient(t, srv, "192.0.2.7:1", cfg)
+			p := loginOver(t, nc, "A")
+			p.say("QUIT n=1")
+			p.want("221")
+			p.want("(EOF)")
+			if nc.ConnectionState().DidResume {
+				t.Error("a connection was resumed")
+			}
+		}
+	})
 }
 
 // A client that the server's TLS refuses, whatever Server.TLSConfig says: an
@@ -399,14 +434,14 @@ func TestHandshakeOctets(t *testing.T) {
 		for sent+len(record) < limit {
 			write(record)
 		}
-		write(record[:limit-sent])
+		write(record[:limit-1-sent])
 		begun := time.Now()
-		near.SetReadDeadline(time.Now())
+		near.SetReadDeadline(begun.Add(time.Millisecond))
 		if n, err := near.Read(make([]byte, 1)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("within the limit it is closed: %d octets, %v", n, err)
 		}
 		near.SetReadDeadline(time.Time{})
-		write(record)
+		write(record[:1])
 		io.ReadAll(near)
 		if took := time.Since(begun); took > time.Second {
 			t.Errorf("it is closed after %v", took)
@@ -474,7 +509,8 @@ func TestTLSShutdown(t *testing.T) {
 		srv := &chatserver.Server{Accounts: demo, TLSConfig: serverTLS()}
 		p := loginOver(t, tlsClient(t, srv, "192.0.2.7:1", clientTLS()), "A")
 		hello := clientHello(t)
-		half := dial(t, srv, "192.0.2.7:2")
+		half, far := net.Pipe()
+		go srv.ServeConn(far)
 		half.Write(hello[:100])
 		synctest.Wait()
 		down := make(chan error)

@@ -1,0 +1,5 @@
+//go:build race
+
+package chatserver_test
+
+func init() { raceEnabled = true }
