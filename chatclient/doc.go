@@ -70,6 +70,36 @@
 // that was cut short, and is dropped like one. The program must be on a Unix
 // that has flock(2) (Linux, macOS, the BSDs) and a local file system.
 //
+// # Private chat
+//
+// [Client.RequestAddress] asks a user, their [Client.Consent] answers, and
+// [Client.Private] then speaks to their client directly, by TLS 1.3 between
+// the identity keys of the two (Config.Identity), or through the server,
+// which cannot read it (Config.Relay). Consent has a direction: to answer, the
+// other way round is asked and consented to.
+//
+//   - Nobody is heard who was not consented to: another key ends the
+//     handshake. A line is closed the moment the consent ends: revoked,
+//     blocked, expired, logged out, replaced, another address or key.
+//   - A nil error from Private says that the other callback returned nil, and
+//     that this was noted: in the other's StateFile, synced, if there is one.
+//     A line that breaks is opened again while the consent lasts, and what was
+//     not answered is sent again under its old number, which is shown once.
+//   - If the program that sent dies, what it had not been told of is not sent
+//     again: it was taken, or not. If the one that received dies, it shows
+//     nothing again that it had answered, if it has a StateFile. What its
+//     callback took and it had not answered is shown again only if the sender
+//     still has a consent when the program is back, which takes a new one; an
+//     application that keeps From and [PrivateMessage.ID] can tell.
+//   - Either's death ends the consents when the server has waited for one
+//     timeout; OnRevoked tells the other. Until then Private fails with
+//     [ErrPeerGone], and with [ErrUnknown] as well if the message had been
+//     sent.
+//   - The key of everybody with whom there was a line is remembered
+//     (Config.Peers). Another one is told to OnPeerKeyChanged, and stops
+//     Consent and Private until [Client.AcceptPeerKey];
+//     [Client.SafetyNumber] is what two people compare first.
+//
 // # Goroutines
 //
 // A Client's methods may be called by any goroutine, also from callbacks: all
