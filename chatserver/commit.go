@@ -42,7 +42,8 @@ type committer struct {
 	wake  chan struct{} // capacity 1
 	gone  chan struct{} // closed when run has ended
 
-	stopping chan struct{} // closed by stop
+	stopping chan struct{}  // closed by stop
+	releases sync.WaitGroup // see windowStored
 
 	failing atomic.Bool // the last commit failed: nothing more is accepted
 
@@ -236,6 +237,7 @@ func (k *committer) signal() {
 // run commits until stop.
 func (k *committer) run(ctx context.Context) {
 	defer close(k.gone)
+	defer k.releases.Wait()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {

@@ -1,6 +1,7 @@
 package chatserver
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -165,7 +166,22 @@ func (o *origin) windowStored(high uint64) {
 	waiting := o.waiting
 	o.waiting = nil
 	o.waitMu.Unlock()
-	for _, b := range waiting {
+	for boxes := range slices.Chunk(waiting, releasedTogether) {
+		if len(boxes) < releasedTogether {
+			release(boxes)
+		} else { // the next batch does not wait for so many
+			o.user.box.srv.commit.releases.Go(func() { release(boxes) })
+		}
+	}
+}
+
+// releasedTogether is how many mailboxes one goroutine has deliver what they
+// held back.
+const releasedTogether = 128
+
+// release has mailboxes deliver what waited for an origin's window.
+func release(boxes []*mailbox) {
+	for _, b := range boxes {
 		b.mu.Lock()
 		b.stalled = false
 		c := b.conn

@@ -348,6 +348,9 @@ func (c *conn) newMessage(o *origin, n uint64, f *chatproto.Frame, target *user)
 	m.came = c.now.Sub(c.srv.commit.start)
 	if !o.drawn {
 		m.after = o.bar
+		if m.isCast() && c.reader.Buffered() {
+			m.after = n // more follows, which waits for this one to be stored: all of it leaves together
+		}
 	}
 	d, err := o.delivery(m)
 	if err == nil {
