@@ -33,6 +33,8 @@ func commands() []command {
 		{"consent", "USER", "give your address to this user, who asked for it", runConsent},
 		{"revoke", "USER", "take your consent back", runRevoke},
 		{"private", "USER TEXT", "send a message directly, not through the server", runPrivate},
+		{"verify", "USER", "show the number that tells if somebody is in between", runVerify},
+		{"accept", "USER", "accept this user's new key, after comparing numbers", runAccept},
 		{"logout", "", "log out and end (so do ^C and the end of input)", nil},
 		{"help", "", "show this list", runHelp},
 	}

@@ -45,6 +45,9 @@ func TestParse(t *testing.T) {
 		{"private B p2p message", want{"private", "B", "p2p message"}},
 		{"private B", want{"private", "B", ""}},
 		{"private", want{}},
+		{"verify B", want{"verify", "B", ""}},
+		{"verify", want{}},
+		{"accept B", want{"accept", "B", ""}},
 		{"logout", want{"logout", "", ""}},
 		{"logout now", want{}},
 		{"/help", want{"help", "", ""}},
@@ -71,7 +74,7 @@ func TestComplete(t *testing.T) {
 		before string
 		want   string
 	}{
-		{"", "message broadcast online block unblock getaddress consent revoke private logout help"},
+		{"", "message broadcast online block unblock getaddress consent revoke private verify accept logout help"},
 		{"b", "broadcast block"},
 		{"/h", "/help"},
 		{"message ", "B columbia consul"},

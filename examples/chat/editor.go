@@ -11,6 +11,9 @@ import (
 
 	"github.com/reeflective/readline"
 	"golang.org/x/term"
+
+	"github.com/parleyproto/parley/chatclient"
+	"github.com/parleyproto/parley/chatproto"
 )
 
 const prompt = ">"
@@ -93,7 +96,7 @@ func (e *editor) insert(ascii func()) {
 func pasted(text string) string {
 	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
 	return strings.Map(func(r rune) rune {
-		if obeyed(r) {
+		if chatproto.CheckText(string(r)) != nil {
 			return -1
 		}
 		return r
@@ -126,7 +129,7 @@ func (e *editor) drain(line []rune) {
 	if e.prompts <= e.owed {
 		return
 	}
-	rows := 1 + (len(prompt)+columns(line))/termWidth() + strings.Count(string(line), "\n")
+	rows := rows(string(line), termWidth())
 	e.shell.Prompt.Transient(func() string {
 		return strings.ReplaceAll(e.take(), "\n", "\r\n") +
 			strings.Repeat("\n", rows) + fmt.Sprintf("\x1b[%dA\r", rows) + prompt
@@ -144,18 +147,12 @@ func (e *editor) take() string {
 	return s
 }
 
-// columns is at least the number of columns that a line takes.
-func columns(line []rune) int {
+// rows is at least the number of rows that the prompt and a line take.
+func rows(line string, width int) int {
 	n := 0
-	for _, r := range line {
-		switch {
-		case r == '\t':
-			n += 8
-		case r < 0x300:
-			n++
-		default:
-			n += 2
-		}
+	for l := range strings.SplitSeq(line, "\n") {
+		tabs := 8 * strings.Count(l, "\t")
+		n += 1 + (len(prompt)+tabs+chatclient.DisplayWidth(l))/width
 	}
 	return n
 }

@@ -29,6 +29,24 @@ var binaries string
 // buildFlags are for building them.
 var buildFlags []string
 
+// environment is that of a program under test: a user of its own, with a
+// configuration folder for each server, since the next one on the same port
+// has another key.
+func environment(t *testing.T, port string) []string {
+	name := strings.Map(func(r rune) rune {
+		if r < 'A' {
+			return '_'
+		}
+		return r
+	}, t.Name())
+	home := filepath.Join(binaries, "home", name+"-"+port)
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(home) })
+	return append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+filepath.Join(home, ".config"))
+}
+
 // TestMain builds the programs, once: the sessions are played on what a user
 // would start.
 func TestMain(m *testing.M) {
@@ -220,6 +238,7 @@ func pipes(t *testing.T, name, port string, flags ...string) seat {
 	t.Helper()
 	p := &pipeSeat{t: t, name: name, lines: make(chan string, 1024)}
 	p.cmd = exec.Command(filepath.Join(binaries, "chat"), append(flags, "127.0.0.1", port)...)
+	p.cmd.Env = environment(t, port)
 	p.cmd.Stderr = &p.stderr
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
@@ -292,12 +311,12 @@ type ptySeat struct {
 
 func terminals(t *testing.T, name, port string, flags ...string) seat {
 	t.Helper()
-	return startTerminal(t, name, exec.Command(filepath.Join(binaries, "chat"), append(flags, "127.0.0.1", port)...))
+	return startTerminal(t, name, port, exec.Command(filepath.Join(binaries, "chat"), append(flags, "127.0.0.1", port)...))
 }
 
-func startTerminal(t *testing.T, name string, cmd *exec.Cmd, env ...string) *ptySeat {
+func startTerminal(t *testing.T, name, port string, cmd *exec.Cmd, env ...string) *ptySeat {
 	t.Helper()
-	cmd.Env = append(os.Environ(), "TERM=xterm", "INPUTRC=/dev/null", "HOME=/nonexistent", "NO_COLOR=")
+	cmd.Env = append(environment(t, port), "TERM=xterm", "INPUTRC=/dev/null", "NO_COLOR=")
 	cmd.Env = append(cmd.Env, env...)
 	return &ptySeat{console: startConsole(t, cmd, 100, 24), name: name, cmd: cmd}
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/parleyproto/parley/chatclient"
 	"github.com/parleyproto/parley/chatproto"
 )
 
@@ -36,7 +37,7 @@ func (l *login) credentials(ctx context.Context, refused *chatproto.Error) (stri
 		if l.password != "" {
 			return "", "", refused
 		}
-		fmt.Fprintln(l.out, indent(visible(refused.Describe())))
+		fmt.Fprintln(l.out, chatclient.Display(refused.Describe()))
 	}
 	for l.user == "" {
 		l.prompt("Username:")

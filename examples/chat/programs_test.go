@@ -256,7 +256,7 @@ func TestColour(t *testing.T) {
 	server := startServer(t)
 	for _, env := range []string{"NO_COLOR=", "NO_COLOR=1"} {
 		cmd := exec.Command(filepath.Join(binaries, "chat"), "-user", "A", "-password-command", "echo pa", "127.0.0.1", server.port)
-		a := startTerminal(t, "A", cmd, env)
+		a := startTerminal(t, "A", server.port, cmd, env)
 		for _, line := range []string{"Welcome to simple chat server!", "Offline Messages:", "No offline messages"} {
 			a.expect(pattern(line))
 		}
@@ -310,7 +310,7 @@ func TestTerminalRestored(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			chat := filepath.Join(binaries, "chat")
-			a := startTerminal(t, "A", exec.Command("sh", "-c", `trap : INT; "$0" 127.0.0.1 "$1"; stty -a`, chat, server.port))
+			a := startTerminal(t, "A", server.port, exec.Command("sh", "-c", `trap : INT; "$0" 127.0.0.1 "$1"; stty -a`, chat, server.port))
 			tt.play(a)
 			a.wait("the settings of the terminal", func(lines []string) bool {
 				return regexp.MustCompile(`(?m) -?echo `).MatchString(strings.Join(lines, "\n") + " ")

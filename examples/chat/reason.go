@@ -22,6 +22,8 @@ func reason(err error) string {
 	switch {
 	case err == nil:
 		return "no reason given"
+	case errors.Is(err, chatclient.ErrNotTLS):
+		return "the server does not speak TLS"
 	case errors.As(err, &refusal):
 		return refusal.Describe()
 	case errors.As(err, &goodbye):

@@ -21,6 +21,8 @@ import (
 func TestArguments(t *testing.T) {
 	for _, args := range []string{"", "127.0.0.1", "127.0.0.1 8000 x", "127.0.0.1 http", "127.0.0.1 0",
 		"127.0.0.1 65536", "-nonsense 127.0.0.1 8000", "-heartbeat -1s 127.0.0.1 8000", "-user a\u200eb 127.0.0.1 8000",
+		"-fingerprint sha256:12 127.0.0.1 8000", "-fingerprint " + strings.Repeat("0", 64) + " 127.0.0.1 8000",
+		"-cleartext -fingerprint sha256:" + strings.Repeat("0", 64) + " 127.0.0.1 8000",
 		"-listen 9000 127.0.0.1 8000", "-listen :80 127.0.0.1 8000", "-listen :x 127.0.0.1 8000"} {
 		var out bytes.Buffer
 		err := run(t.Context(), strings.Fields(args), strings.NewReader(""), &out, io.Discard)
@@ -33,7 +35,7 @@ func TestArguments(t *testing.T) {
 	if err := run(t.Context(), []string{"-h"}, strings.NewReader(""), &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"usage: chat", "-user", "-password-file", "-cleartext", "-listen", "-debug", "-time", "-heartbeat"} {
+	for _, want := range []string{"usage: chat", "-user", "-password-file", "-cleartext", "-fingerprint", "-forget", "-config", "-state", "-listen", "-debug", "-time", "-heartbeat"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("chat -h does not speak of %s", want)
 		}
@@ -49,7 +51,7 @@ func TestUnreachable(t *testing.T) {
 	host, port, _ := net.SplitHostPort(l.Addr().String())
 	l.Close()
 	var out bytes.Buffer
-	err = run(t.Context(), []string{host, port}, strings.NewReader("columbia\n116bway\n"), &out, io.Discard)
+	err = run(t.Context(), []string{"-config", t.TempDir(), host, port}, strings.NewReader("columbia\n116bway\n"), &out, io.Discard)
 	want := fmt.Sprintf("cannot reach the server at 127.0.0.1:%s: connection refused", port)
 	if err == nil || err.Error() != want || out.Len() > 0 {
 		t.Errorf("got %v, with %q on the screen, want %q and nothing", err, out.String(), want)
@@ -86,7 +88,7 @@ func TestListenTaken(t *testing.T) {
 	}
 	defer l.Close()
 	server := startServer(t)
-	err = run(t.Context(), []string{"-user", "A", "-password-command", "echo pa", "-listen", l.Addr().String(), "127.0.0.1", server.port},
+	err = run(t.Context(), []string{"-config", t.TempDir(), "-user", "A", "-password-command", "echo pa", "-listen", l.Addr().String(), "127.0.0.1", server.port},
 		strings.NewReader(""), io.Discard, io.Discard)
 	want := fmt.Sprintf("cannot listen for private chats on %s: address already in use", l.Addr())
 	if err == nil || err.Error() != want {

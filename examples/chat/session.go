@@ -18,6 +18,8 @@ type session struct {
 	style  style
 	client *chatclient.Client // set before the first command
 
+	stateFile string // keeps messages without an answer; "" if none does
+
 	welcomed chan struct{} // closed once the welcome is on the screen
 
 	mu    sync.Mutex
@@ -58,7 +60,9 @@ func (s *session) callbacks() chatclient.Callbacks {
 		OnAddress: func(_ context.Context, a chatclient.Address) {
 			s.show(time.Now(), "", a.Text)
 		},
-		OnRevoked: s.revoked,
+		OnRevoked:        s.revoked,
+		OnOutcome:        s.outcome,
+		OnPeerKeyChanged: s.keyChanged,
 		OnPrivate: func(_ context.Context, m chatclient.PrivateMessage) error {
 			s.know(m.From)
 			s.show(time.Now(), m.From, string(chatproto.AppendMessage(nil, m.From, []byte(m.Text))))
@@ -93,7 +97,7 @@ func (s *session) welcome(st chatclient.State) {
 	default:
 	}
 	if st.Text != "" {
-		s.screen.print(visible(st.Text))
+		s.screen.print(greeting(st.Text))
 	}
 	s.mu.Lock()
 	if s.mail = st.Mail; s.mail == 0 {
@@ -177,7 +181,12 @@ func (s *session) execute(ctx context.Context, line string) (logout bool) {
 	}
 	ctx, cancel := s.patient(ctx)
 	defer cancel()
-	err := c.run(ctx, s, in)
+	s.answer(line, in, c.run(ctx, s, in))
+	return false
+}
+
+// answer tells what went wrong with a line.
+func (s *session) answer(line string, in input, err error) {
 	switch {
 	case err == nil:
 		if in.user != "" {
@@ -185,8 +194,12 @@ func (s *session) execute(ctx context.Context, line string) (logout bool) {
 		}
 	case errors.Is(err, chatclient.ErrNoConsent):
 		s.invalid(line)
+	case errors.Is(err, chatclient.ErrPeerKeyChanged):
+		s.tell("The key of " + in.user + " has changed, so nothing was sent. Type \"verify " + in.user + "\", compare, then \"accept " + in.user + "\".")
 	case errors.Is(err, chatclient.ErrPeerGone):
 		s.tell(in.user + " is no longer at this address. You can send them an offline message through the server.")
+	case s.isKept(err):
+		s.tell(`"` + line + `" has no answer yet. It is kept, and sent when chat is started with -state ` + s.stateFile + " again.")
 	case errors.Is(err, chatclient.ErrUnknown):
 		s.tell(`It is not known whether "` + line + `" was delivered (` + reason(err) + ").")
 	case errors.Is(err, chatclient.ErrClosed), errors.Is(err, context.Canceled):
@@ -194,7 +207,6 @@ func (s *session) execute(ctx context.Context, line string) (logout bool) {
 	default:
 		s.tell(reason(err))
 	}
-	return false
 }
 
 // patient returns a context that ends a moment after ctx does, so that a

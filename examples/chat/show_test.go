@@ -1,24 +1,36 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
 
-func TestVisible(t *testing.T) {
-	for in, want := range map[string]string{
-		"hello, wörld 你好 \U0001f44b": "hello, wörld 你好 \U0001f44b",
-		"tab\tand\nline":             "tab\tand\nline",
-		"\x1b[2J\a\r":                "^[[2J^G^M",
-		"\x7f":                       "^?",
-		"\u009b2J":                   `\u009b2J`,
-		"\u202eevil\u2066":           `\u202eevil\u2066`,
-		"\u2028":                     `\u2028`,
-		"bad \xff\xc3":               `bad \xff\xc3`,
-		"\ufffd":                     "\ufffd",
+// Nothing that others send is obeyed by the terminal, or passes for a line of
+// somebody else, wherever on the screen it stands.
+func TestOthersAreDisplayed(t *testing.T) {
+	const evil = "\x1b[2J\u202ex\u200b\nB: I owe you\u2028\xff"
+	const want = `^[[2J\u202ex\u200b` + "\n  B: I owe you" + `\u2028\xff`
+	noon := time.Now()
+	for where, got := range map[string]string{
+		"a message":  style{}.line(noon, "A", "A: "+evil),
+		"a name":     style{colour: true}.line(noon, evil, "A: "+evil),
+		"an alarm":   style{}.alarm(noon, "A: ", "A: "+evil),
+		"a greeting": strings.Replace(greeting("A: "+evil), "\nB", "\n  B", 1), // its lines stand as they are
 	} {
-		if got := visible(in); got != want {
-			t.Errorf("visible(%q) is %q, want %q", in, got, want)
+		if got != "A: "+want {
+			t.Errorf("%s becomes %q, want %q", where, got, "A: "+want)
+		}
+	}
+	for text, want := range map[string]string{
+		"short":                  `"short"`,
+		"two\n  lines\x1b":       `"two lines^["`,
+		strings.Repeat("漢字", 20): `"` + strings.Repeat("漢字", 9) + ` ..."`,
+		"0123456789012345678901234567890123456789":  `"0123456789012345678901234567890123456789"`,
+		"0123456789012345678901234567890123456789x": `"012345678901234567890123456789012345 ..."`,
+	} {
+		if got := shortened(text); got != want {
+			t.Errorf("shortened(%q) is %s, want %s", text, got, want)
 		}
 	}
 }
