@@ -6,7 +6,7 @@
 // In a Go test,
 //
 //	conformance.Server(t, dial, accounts...)
-//	conformance.Client(t, listener, start)
+//	conformance.Client(t, listener, account, start)
 //
 // run every case as a subtest. [CheckServer] and [CheckClient] run them
 // without package testing and return a [Report], for people, for CI (JUnit's

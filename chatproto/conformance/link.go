@@ -45,7 +45,7 @@ func (s *serverCase) dial(name string) *link {
 		s.failf("%s: cannot connect: %v", name, err)
 	}
 	l := &link{s: s, machine: chatproto.V1.Machine()}
-	l.begin(&s.check, name, nc, l.take)
+	l.begin(s.check, name, nc, l.take)
 	s.links = append(s.links, l)
 	return l
 }
@@ -55,20 +55,20 @@ func (l *link) take(h *heard) {
 	code := h.frame.Code
 	if !chatproto.V1.Known(code) {
 		l.blame("a code that this version does not have (section 11): %s", quoted(h.line))
-		return
 	}
 	if fault := faultOf(serverFields, h); fault != "" {
 		l.blame("%s", fault)
-		return
 	}
 	if err := l.step(h); err != nil {
 		l.blame("%v (sections 4.1, 5.1, 5.2): %s", err, quoted(h.line))
-		return
 	}
 	switch {
 	case code == chatproto.ReplyUnavailable:
 		l.events = append(l.events, h)
 	case code.IsReply():
+		if h.hi-h.lo >= uint64(chatproto.V1.Limits.Unanswered) { // or none at all
+			h.hi = h.lo
+		}
 		if h.hi == h.lo {
 			l.replies = append(l.replies, h)
 			return

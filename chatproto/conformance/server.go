@@ -67,6 +67,7 @@ func newServerSuite(ctx context.Context, t *ServerTarget) (*serverSuite, error) 
 	}
 	suite := &serverSuite{target: t}
 	s := suite.newCase(ctx)
+	s.lenient = true
 	v := verdictOf(func() {
 		s.tidy()
 		a, b := s.login("A"), s.login("B")
@@ -96,8 +97,27 @@ func CheckServer(ctx context.Context, t ServerTarget) (*Report, error) {
 	return &Report{Kind: "server", Results: results, Time: time.Since(begun)}, ctx.Err()
 }
 
+// guessWait is how long to wait when the server takes no more wrong passwords
+// for a while: they are counted by source (section 9.2), and other runs of the
+// suite come from the same one.
+const guessWait = 20 * time.Second
+
 // runCase runs one case, and cleans up behind it.
 func (suite *serverSuite) runCase(ctx context.Context, c *Case) Result {
+	r := suite.runOnce(ctx, c)
+	if r.Outcome == Failed && strings.Contains(r.Reason, `got "450 `) {
+		wait := time.NewTimer(guessWait)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+			return suite.runOnce(ctx, c)
+		case <-ctx.Done():
+		}
+	}
+	return r
+}
+
+func (suite *serverSuite) runOnce(ctx context.Context, c *Case) Result {
 	s := suite.newCase(ctx)
 	run := func() {
 		if c.server != nil {
@@ -107,12 +127,12 @@ func (suite *serverSuite) runCase(ctx context.Context, c *Case) Result {
 		}
 		s.leave()
 	}
-	return suite.target.judge(c, &s.check, run, func() { s.cutOff(); s.tidy() })
+	return suite.target.judge(c, s.check, run, func() { s.cutOff(); s.tidy() })
 }
 
 // A serverCase is one case under way, with its connections.
 type serverCase struct {
-	check
+	*check
 	suite  *serverSuite
 	target *ServerTarget
 	links  []*link
@@ -121,11 +141,10 @@ type serverCase struct {
 
 func (suite *serverSuite) newCase(ctx context.Context) *serverCase {
 	t := suite.target
-	s := &serverCase{check: *newCheck(ctx, &t.Options), suite: suite, target: t, named: make(map[string]*link)}
+	s := &serverCase{check: newCheck(ctx, &t.Options), suite: suite, target: t, named: make(map[string]*link)}
 	for i, name := range []string{"A", "B", "C"} {
 		s.vars[name] = escapeValue(t.Accounts[i].User)
 		s.vars[name+".pass"] = escapeValue(t.Accounts[i].Password)
-		s.hide(t.Accounts[i].Password)
 	}
 	return s
 }
@@ -155,16 +174,25 @@ func (s *serverCase) open(name string, args ...string) *link {
 func (s *serverCase) login(name string, args ...string) *link {
 	var helo, auth []string
 	for _, a := range args {
-		if key, _, _ := strings.Cut(a, "="); key == "origin" || key == "known" {
+		if key, _, _ := strings.Cut(a, "="); key == "origin" {
 			auth = append(auth, a)
 		} else {
 			helo = append(helo, a)
 		}
 	}
-	l := s.open(name, helo...)
 	line := "AUTH" + settings(expand(fmt.Sprintf("user={%c} pass={%c.pass} origin=%s", name[0], name[0], randomOrigin()), s.vars), auth)
+	l := s.open(name, helo...)
 	l.send(line)
-	h := l.want("230")
+	h := l.next(&l.replies, "230")
+	if h.frame.Code == chatproto.ReplyLockedOut { // others guessed from here, of whom the suite knows nothing
+		s.sleepFor(h, "retry")
+		l = s.open(name, helo...)
+		l.send(line)
+		h = l.next(&l.replies, "230")
+	}
+	if h.frame.Code != chatproto.ReplyWelcome {
+		s.failf("%s: got %s; wanted 230", name, quoted(h.line))
+	}
 	s.vars[name+".origin"] = originOf(line, h)
 	l.account = s.account(h.frame.Value("user"))
 	if l.account == nil || escapeValue(l.account.User) != s.vars[name[:1]] {
@@ -209,9 +237,8 @@ next:
 // the 230 says was drawn.
 func originOf(auth string, welcome *heard) string {
 	_, origin, named := strings.Cut(auth, " origin=")
-	origin, _, _ = strings.Cut(origin, " ")
-	if drawn, has := welcome.value("origin"); has || !named {
-		origin = drawn
+	if !named {
+		origin, _ = welcome.value("origin")
 	}
 	return origin
 }
@@ -266,6 +293,8 @@ func (s *serverCase) cutOff() {
 
 // tidy takes back what a case may have left: mail, blocks, a session.
 func (s *serverCase) tidy() {
+	s.lenient = true
+	defer s.cutOff()
 	for i, name := range []string{"A", "B", "C"} {
 		l := s.login(name)
 		mail, _ := l.welcome.frame.Uint("mail")
@@ -284,7 +313,8 @@ func (s *serverCase) tidy() {
 				l.want("200")
 			}
 		}
-		l.quit()
+		l.send("QUIT")
+		l.await(s.opts.Patience, func() bool { return l.over })
+		l.close()
 	}
-	s.links = nil
 }

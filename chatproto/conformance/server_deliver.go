@@ -268,15 +268,6 @@ var originCases = []Case{
 		A2 login origin=a1{hex} / known=1 high=0
 		A2 quit
 		A3 login origin=a2{hex} / known=0 high=0`},
-	{Name: "origin/known-by-its-client", Section: "6.6", Rule: "an origin that the server does not hold is not registered if its client had a 230 for it", script: `
-		A login origin=a1{hex} known=1 / known=0 high=0 origin=@one
-		A quit
-		A2 login origin=a1{hex} known=1 / known=0 high=0 origin=@two
-		differ {one} {two}
-		A2 quit
-		A3 login origin=a1{hex} known=0 / known=0 high=0 !origin
-		A3 quit
-		A4 login origin=a1{hex} known=1 / known=1 high=0 !origin`},
 	{Name: "origin/drawn-is-forgotten", Section: "6.6", Rule: "an origin that the server drew is a new one to it in an AUTH", script: `
 		A login origin=- / origin=@drawn
 		A quit

@@ -12,6 +12,7 @@ var sessionCases = []Case{
 		A login origin=a1{hex}
 		C< PRES user={A} on=1
 		A cut
+		wait 200ms
 		B login
 		B listed {A}
 		B> ADDR user={A}
@@ -74,6 +75,7 @@ var sessionCases = []Case{
 	{Name: "session/events-kept", Section: "7.1", Should: true, Rule: "RQST for a lingering session is kept for its return", script: `
 		B login origin=b2{hex}
 		B cut
+		wait 200ms
 		A login
 		A> ADDR user={B}
 		A< 202

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,12 +53,13 @@ func (s *stream) read() {
 		s.mu.Lock()
 		if fault != "" {
 			s.blame("%s", fault)
-		} else {
+		}
+		if h != nil {
 			s.hear(h)
 		}
 		s.notify()
 		s.mu.Unlock()
-		if fault != "" {
+		if h == nil {
 			s.nc.Close()
 		}
 	}
@@ -101,7 +103,7 @@ func (s *stream) end(rest []byte, err error) {
 
 // blame notes the first rule that was broken. mu is held.
 func (s *stream) blame(format string, args ...any) {
-	if s.fault == "" {
+	if s.fault == "" && !s.k.lenient {
 		s.fault = s.name + ": " + fmt.Sprintf(format, args...)
 	}
 }
@@ -197,24 +199,27 @@ func (h *heard) has(key string) bool {
 	return ok
 }
 
-// readLine reads one line with its end. fault says why it may not be sent.
+// readLine reads one line with its end. fault says why it may not be sent; h
+// is nil if it cannot be read.
 func readLine(line []byte) (h *heard, fault string) {
 	if len(line) > chatproto.V1.Limits.Frame || line[len(line)-1] != '\n' {
 		return nil, fmt.Sprintf("a line of more than %d octets (section 3.1)", chatproto.V1.Limits.Frame)
 	}
 	body, crlf := bytes.CutSuffix(line, []byte("\r\n"))
 	if !crlf {
-		return nil, fmt.Sprintf("a line that does not end in CR LF (section 3.1): %s", quoted(string(line)))
+		body = line[:len(line)-1]
+		fault = fmt.Sprintf("a line that does not end in CR LF (section 3.1): %s", quoted(string(line)))
 	}
 	h = &heard{line: string(body), frame: new(chatproto.Frame)}
 	if err := chatproto.Parse(h.frame, bytes.Clone(body)); err != nil {
 		return nil, fmt.Sprintf("a line that is no frame (section 3.1): %s: %v", quoted(h.line), err)
 	}
-	if again, err := chatproto.AppendFrame(nil, h.frame); err != nil || !bytes.Equal(again, line) {
-		return nil, fmt.Sprintf("a frame that is not in its canonical form (section 3.2): %s", quoted(h.line))
+	again, err := chatproto.AppendFrame(nil, h.frame)
+	if err != nil || string(bytes.TrimSuffix(again, []byte("\r\n"))) != h.line {
+		fault = fmt.Sprintf("a frame that is not in its canonical form (section 3.2): %s", quoted(h.line))
 	}
 	h.split()
-	return h, ""
+	return h, fault
 }
 
 // split cuts a canonical line at its spaces: there is none in a value.
@@ -226,7 +231,7 @@ func (h *heard) split() {
 			return
 		}
 		rest = rest[i+1:]
-		if rest[0] == ':' {
+		if strings.HasPrefix(rest, ":") {
 			h.text = rest[1:]
 			return
 		}

@@ -26,6 +26,25 @@ func Server(t *testing.T, dial func(context.Context) (net.Conn, error), accounts
 	})
 }
 
+// Client runs the cases as subtests against a client: start runs it until ctx
+// ends or it ends by itself; it is to connect to addr, which is l's, and log in
+// as the account. Cases that are slow are left out; see [CheckClient].
+func Client(t *testing.T, l net.Listener, a Account, start func(ctx context.Context, addr string, a Account) error) {
+	t.Helper()
+	target := ClientTarget{Listener: l, Account: a, Start: start, Options: Options{Strict: true}}
+	suite, err := newClientSuite(&target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer suite.close()
+	if err := suite.probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	target.run(t.Context(), ClientCases(), func(c *Case) Result {
+		return subtest(t, c, func() Result { return suite.runCase(t.Context(), c) })
+	})
+}
+
 // DemoAccounts returns the accounts A, B and C that chatd serves when it has
 // no credentials file.
 func DemoAccounts() []Account { return []Account{{"A", "passA"}, {"B", "passB"}, {"C", "passC"}} }
