@@ -70,6 +70,11 @@ func check(ctx context.Context, path string) (*Report, error) {
 // not overwrite a file. A server may have the store open meanwhile, in this
 // process or another; while the copy is made, the server's log grows.
 //
+// Origins and sessions are left out: a server that came back with those of
+// then would take clients' numbers for decided that they have used since (SPEC
+// section 6.6). Its clients notice, begin anew, and report what was unanswered
+// as unknown. The rest, mail above all, is as it was.
+//
 // The copy is a store by itself: to restore it, put it in the place of the
 // server's file when that has ended, after removing what is left of its log
 // (NAME-wal and NAME-shm).
@@ -115,6 +120,9 @@ func backup(ctx context.Context, path, file string) (report *Report, err error) 
 	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", partial); err != nil {
 		return nil, err
 	}
+	if err := forgetClients(ctx, partial); err != nil {
+		return nil, err
+	}
 	r, err := check(ctx, partial)
 	if err != nil {
 		return nil, err
@@ -124,6 +132,20 @@ func backup(ctx context.Context, path, file string) (report *Report, err error) 
 		return nil, err
 	}
 	return r, nil
+}
+
+// forgetClients takes the origins and sessions out of a copy.
+func forgetClients(ctx context.Context, path string) (err error) {
+	db, err := openFile(path, "rw")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := sqlcore.ForgetClients(ctx, db); err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "VACUUM")
+	return err
 }
 
 // Backup is [Backup] of the store's file.
