@@ -54,7 +54,7 @@ func parseScramFirst(text string) (m scramFirst, ok bool) {
 	name, ok1 := strings.CutPrefix(parts[2], "n=")
 	nonce, ok2 := strings.CutPrefix(parts[3], "r=")
 	user, ok3 := unescapeName(name)
-	if !ok1 || !ok2 || !ok3 || len(nonce) != nonceSize+base64.StdEncoding.EncodedLen(sha256.Size) || !isBase64(nonce[:nonceSize]) {
+	if !ok1 || !ok2 || !ok3 || len(nonce) != nonceSize+base64.StdEncoding.EncodedLen(sha256.Size) || !isBase64(nonce[:nonceSize], nonceBytes) {
 		return m, false
 	}
 	return scramFirst{text: text, flag: parts[0], user: user, random: nonce[:nonceSize], hash: nonce[nonceSize:]}, true
@@ -106,10 +106,11 @@ func unescapeName(s string) (string, bool) {
 	}
 }
 
-// isBase64 reports whether s is base64 in its one canonical form.
-func isBase64(s string) bool {
+// isBase64 reports whether s is the base64 of size octets, in its one
+// canonical form.
+func isBase64(s string, size int) bool {
 	b, err := base64.StdEncoding.Strict().DecodeString(s)
-	return err == nil && base64.StdEncoding.EncodeToString(b) == s // the decoder skips ends of lines
+	return err == nil && len(b) == size && base64.StdEncoding.EncodeToString(b) == s // the decoder skips ends of lines
 }
 
 // A scramLogin is a login by SCRAM of which the first step was taken. It takes
@@ -180,7 +181,7 @@ func (l *scramLogin) finish(text string) (signature string, ok bool, refused *ch
 	c, ok1 := strings.CutPrefix(parts[0], "c=")
 	nonce, ok2 := strings.CutPrefix(parts[1], "r=")
 	proof, ok3 := strings.CutPrefix(parts[2], "p=")
-	if !ok1 || !ok2 || !ok3 || !isBase64(c) || !isBase64(proof) || len(proof) != base64.StdEncoding.EncodedLen(sha256.Size) {
+	if !ok1 || !ok2 || !ok3 || !isBase64(proof, sha256.Size) {
 		return "", false, badScram
 	}
 	if c != l.c || nonce != l.nonce {

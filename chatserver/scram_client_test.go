@@ -27,7 +27,7 @@ type scramClient struct {
 	flag                 string // of the gs2-header; "" is the right one
 	extra                string // fields of the first AUTH, such as " origin=a1"
 
-	editHelo, editGreeting, editFirst, editServerFirst, editFinal func(string) string
+	editHelo, editGreeting, editAuth, editFirst, editServerFirst, editFinal func(string) string
 
 	helo, greeting string // as the client knows them
 	random         string
@@ -79,7 +79,8 @@ func (c *scramClient) begin() string {
 	hash := sha256.Sum256([]byte(c.helo + "\n" + c.greeting))
 	name := strings.NewReplacer("=", "=3D", ",", "=2C").Replace(c.user)
 	c.first = flag + ",,n=" + name + ",r=" + c.random + base64.StdEncoding.EncodeToString(hash[:])
-	c.say("AUTH mech=%s user=%s%s data=%s", c.mech, c.user, c.extra, edited(c.editFirst, c.first))
+	auth := "AUTH mech=" + c.mech + " user=" + c.user + c.extra + " data=" + edited(c.editFirst, c.first)
+	c.say("%s", edited(c.editAuth, auth))
 	return c.next()
 }
 
