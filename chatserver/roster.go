@@ -115,7 +115,7 @@ func (s *Server) userNamed(ctx context.Context, name []byte) (*user, error) {
 	s.roster.mu.RLock()
 	u := s.roster.users[string(name)] // without an allocation
 	s.roster.mu.RUnlock()
-	if u != nil {
+	if u != nil && !u.unsure.Load() {
 		return u, nil
 	}
 	return s.user(ctx, string(name))
