@@ -57,7 +57,7 @@ func TestDamageIsCounted(t *testing.T) {
 }
 
 // ruinOrigins is how many records they have.
-const ruinOrigins = 20_000
+const ruinOrigins = 4_000
 
 // bigStore makes a store with n messages and closes it.
 func bigStore(t testing.TB, path string, n int) {
@@ -103,8 +103,8 @@ func ruin(t *testing.T, path string, page func(no int, b []byte)) {
 // seconds, fills no log, and gives all that is sound.
 func TestRuinedFile(t *testing.T) {
 	n := *ruined
-	if testing.Short() {
-		n = 20_000
+	if testing.Short() || raced {
+		n = min(n, 20_000)
 	}
 	rnd := rand.New(rand.NewPCG(1, 1))
 	files := make(map[int][]byte) // by the number of messages
