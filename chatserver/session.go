@@ -21,12 +21,9 @@ func (c *conn) login(ctx context.Context, u *user, a attempt) {
 	for _, hook := range hooks {
 		hook()
 	}
-	if isNew {
-		s.announce(u, true)
-		if hook := s.Hooks.OnLogin; hook != nil {
-			c.by.flush()
-			hook(s.ctx, c.info())
-		}
+	if hook := s.Hooks.OnLogin; isNew && hook != nil {
+		c.by.flush()
+		hook(s.ctx, c.info())
 	}
 }
 
@@ -61,6 +58,9 @@ func (c *conn) loginLocked(ctx context.Context, u *user, a attempt) (isNew bool,
 		return false, hooks
 	}
 	c.attach(sess, known, !resumed)
+	if !resumed {
+		s.announce(u, true) // with the lock: the end of the session is announced later
+	}
 	return !resumed, hooks
 }
 
