@@ -495,6 +495,7 @@ func TestDrainingLimit(t *testing.T) {
 		for range 2 {
 			for i := range limit + 2 {
 				p := open(t, srv, ip(i))
+				io.WriteString(p.nc, "H")
 				p.want("421")
 				p.want("(EOF)")
 				synctest.Wait()

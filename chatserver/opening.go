@@ -33,17 +33,12 @@ func (c *conn) open() bool {
 	if hook := s.Hooks.OnConnect; hook != nil {
 		hook(s.ctx, c.info())
 	}
-	cleartext := s.AllowCleartext || c.isLocal
-	if s.TLSConfig == nil && !cleartext {
-		c.leave(cleartextRefused)
-		return false
-	}
 	switch first, ok := c.lookAhead(); {
 	case !ok:
 		return false
 	case first == startsTLS:
 		return c.startTLS()
-	case !cleartext:
+	case !s.AllowCleartext && !c.isLocal:
 		c.leave(cleartextRefused)
 		return false
 	}

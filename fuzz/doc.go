@@ -17,6 +17,8 @@
 //     reply is taken only when it is due.
 //   - FuzzCrossing: two ends that keep to the tables never accuse each other,
 //     and agree when nothing is under way.
+//   - FuzzOpening: whatever a connection begins with, a server answers lines
+//     in frames and TLS in TLS, ends it in time, and serves others.
 //   - FuzzConsent, FuzzWindow: the tables and the bitmap do what a slow
 //     restatement of the rules does.
 //   - FuzzDisplay: what is shown on a screen is never obeyed by it.

@@ -3,6 +3,7 @@ package fuzz
 import (
 	"bytes"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,7 +32,7 @@ func FuzzServer(f *testing.F) {
 		"", "\n", "HELO v=1\nAUTH user=A\nAUTH pass=a\nQUIT\n", "SEND to=B :hi\nONLN\nCAST :x\nQUIT\n",
 		"SEND n=1 to=B :a\nSEND n=1 to=B :a\nSEND n=9 to=A\nACKD count=0\nLIVE\n", "ADDR n=3 user=B\nCNST n=4 user=B\nRVKE n=5 user=B\nBLOK n=6 user=B\nUBLK n=7 user=B\n",
 		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00", "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n", "ACKD count=1\n", "ONLN after=A n=18446744073709551615\nSEND n=0\n",
-		string(bytes.Repeat([]byte("x"), 9000)) + "\nLIVE\n", "HELO v=1,2 caps=x,y beat=1 acks=0 pres=1\nAUTH mech=PLAIN user=A pass=a origin=ffffffffffffffff token=x\n",
+		string(bytes.Repeat([]byte("x"), 9000)) + "\nLIVE\n", "HELO v=1 a=" + string(bytes.Repeat([]byte("x"), 2100)) + "\n", "\x16\nHELO v=1\n", "HELO v=1,2 caps=x,y beat=1 acks=0 pres=1\nAUTH mech=PLAIN user=A pass=a origin=ffffffffffffffff token=x\n",
 	} {
 		f.Add(uint8(i), []byte(s))
 		f.Add(uint8(2), []byte(s))
@@ -52,7 +53,7 @@ func throwAtServer(t *testing.T, input string) {
 	go func() {
 		served <- srv.ServeConn(meteredConn{far, t, chatproto.V1.Limits.Frame, maxWrite})
 	}()
-	c := &judge{t: t, machine: chatproto.V1.Machine(), said: collect(near)}
+	c := &judge{t: t, machine: chatproto.V1.Machine(), said: collect(near), tls: strings.HasPrefix(input, startsTLS)}
 	rest := []byte(input)
 	for len(rest) > 0 && !c.ended {
 		line := rest
@@ -85,14 +86,16 @@ type judge struct {
 	machine *chatproto.Machine
 	said    *lines
 	ended   bool
+	tls     bool // a server without TLS is to say nothing
 }
 
 // asked takes one line that was sent.
 func (c *judge) asked(line []byte) {
-	if c.machine.Phase() >= chatproto.Closing || line[len(line)-1] != '\n' {
+	if c.tls || c.machine.Phase() >= chatproto.Closing || line[len(line)-1] != '\n' {
 		return
 	}
 	r := chatproto.NewReader(bytes.NewReader(line))
+	r.Short(c.machine.Phase() < chatproto.Ready)
 	var f chatproto.Frame
 	if r.Next(&f) != nil {
 		c.machine.BadLine()
@@ -106,6 +109,9 @@ func (c *judge) asked(line []byte) {
 func (c *judge) check() {
 	frames, ended := c.said.take(c.t)
 	c.ended = ended
+	if c.tls && len(frames) > 0 {
+		c.t.Errorf("TLS is answered by %s", frames[0].Code)
+	}
 	for _, f := range frames {
 		lo, hi, ok := f.Range("n")
 		err := error(nil)
