@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -89,9 +90,13 @@ func (c *conn) firstStep(f *chatproto.Frame) *chatproto.Error {
 		if a.origin, ok = chatproto.ParseOrigin(origin); !ok {
 			return bad("origin= takes 1 to 16 hexadecimal digits, not all of them 0")
 		}
-		if a.known, ok = flag(f, "known", false); !ok {
-			return bad("known= takes 0 or 1")
-		}
+	}
+	var ok bool
+	if a.known, ok = flag(f, "known", false); !ok {
+		return bad("known= takes 0 or 1")
+	}
+	if _, has := f.Get("token"); has && (a.token == "" || strings.Trim(a.token, tokenOctets) != "") {
+		return bad("token= takes what a 230 gave")
 	}
 	pass, hasPass := f.Get("pass")
 	data, hasData := f.Get("data")

@@ -103,5 +103,8 @@ func capabilities(f *chatproto.Frame) bool {
 	return true
 }
 
-// listOctets are what the names in a list consist of (SPEC section 3.4).
-const listOctets = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
+// What tokens and the names in a list consist of (SPEC section 3.4).
+const (
+	tokenOctets = "abcdefghijklmnopqrstuvwxyz0123456789-"
+	listOctets  = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + tokenOctets
+)

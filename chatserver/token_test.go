@@ -231,3 +231,16 @@ func (c *scramClient) steps() string {
 	c.prove(c.begin())
 	return c.finish()
 }
+
+// A field of AUTH that has not its form is a bad field, whether it would have
+// mattered or not (SPEC section 3.4).
+func TestFormsOfAUTH(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := &chatserver.Server{Accounts: demo}
+		defer srv.Close()
+		for _, fields := range []string{" token=", " token=A", " token=a_b", " token=\\s", " known=2", " known=", " origin=a1 known=x"} {
+			answers(t, fields, try(t, srv, 1, "A", "passA", fields), "501 ")
+		}
+		answers(t, "a token that nobody gave", try(t, srv, 1, "A", "passA", " token=0a-z"), "230 ")
+	})
+}
