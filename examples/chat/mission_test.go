@@ -43,6 +43,12 @@ func TestMission(t *testing.T) {
 func play(t *testing.T, script string, sit func(t *testing.T, name, port string, flags ...string) seat) {
 	t.Parallel()
 	server := startServer(t)
+	playSeats(t, script, func(name string) seat { return sit(t, name, server.port) })
+}
+
+// playSeats plays a script with the seats that sit starts.
+func playSeats(t *testing.T, script string, sit func(name string) seat) {
+	t.Helper()
 	seats := map[string]seat{}
 	for i, line := range strings.Split(script, "\n") {
 		if line == "" || line[0] == '#' {
@@ -55,9 +61,9 @@ func play(t *testing.T, script string, sit func(t *testing.T, name, port string,
 		s := seats[name]
 		switch {
 		case what == ':' && rest == "start":
-			seats[name] = sit(t, name, server.port)
+			seats[name] = sit(name)
 		case what == ':' && rest == "login":
-			seats[name] = sit(t, name, server.port)
+			seats[name] = sit(name)
 			logIn(seats[name], name, "p"+strings.ToLower(name))
 		case what == '>':
 			s.input(rest)
