@@ -13,7 +13,7 @@ import (
 func adminRun(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	err := run(t.Context(), args, &out, &errs)
+	err := run(t.Context(), args, nil, &out, &errs)
 	return out.String() + errs.String(), err
 }
 

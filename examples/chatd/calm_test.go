@@ -1,0 +1,56 @@
+package main
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Memory goes back once after many connections, when it is calm, and not too
+// often.
+func TestCalm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var released []time.Duration
+		start := time.Now()
+		c := &calm{release: func() { released = append(released, time.Since(start)) }}
+		wants := func(when string, n int) {
+			t.Helper()
+			synctest.Wait()
+			if len(released) != n {
+				t.Errorf("%s: memory went back %d times, want %d: %v", when, len(released), n, released)
+			}
+		}
+		stir := func(n int) {
+			for range n {
+				c.stir()
+			}
+		}
+		stir(calmAfter - 1)
+		time.Sleep(time.Hour)
+		wants("after too few connections", 0)
+		stir(1)
+		time.Sleep(calmFor - 1)
+		wants("a moment before it is calm", 0)
+		stir(1)
+		time.Sleep(calmFor - 1)
+		wants("a moment before it is calm again", 0)
+		time.Sleep(1)
+		wants("when it is calm", 1)
+		time.Sleep(time.Hour)
+		wants("when nothing more came", 1)
+
+		stir(calmAfter)
+		time.Sleep(calmFor)
+		wants("when it is calm long after the last time", 2)
+		stir(calmAfter)
+		time.Sleep(calmEvery - 1)
+		wants("soon after the last time", 2)
+		time.Sleep(1)
+		wants("later", 3)
+		stir(calmAfter)
+		c.stop()
+		stir(calmAfter)
+		time.Sleep(time.Hour)
+		wants("when it was stopped", 3)
+	})
+}
