@@ -87,7 +87,10 @@ func (c *Client) weaker(s *server, before, now string) error {
 	if kept := c.keptIn(); kept != "" && s.pinned {
 		undo = "remove the line of " + Display(s.name) + " from " + Display(kept)
 	}
-	return fmt.Errorf("%w: %s logged in by %s before, and offers %s at most now; somebody may be in between. Only if its operator says that it is right, %s",
+	if s.tls == nil {
+		now += " (in cleartext)"
+	}
+	return fmt.Errorf("%w: %s logged in by %s before, and offers %s at most now; somebody may be in between, and nothing of the password was sent. Only if its operator says that it is right, %s",
 		ErrDowngrade, Display(s.name), Display(before), now, undo)
 }
 

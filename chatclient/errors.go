@@ -28,7 +28,8 @@ var (
 	ErrConnection = errors.New("chatclient: the connection was lost")
 
 	// ErrCleartext refuses to send a password unencrypted to another machine.
-	ErrCleartext = errors.New("chatclient: refusing to send a password unencrypted to another machine")
+	// It comes with ErrDowngrade.
+	ErrCleartext = errors.New("it wants the password itself, unencrypted, from another machine")
 
 	// ErrNoConsent says that the user has given no consent to a private chat,
 	// or took it back. Nothing was sent.

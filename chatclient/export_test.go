@@ -17,6 +17,10 @@ func (cfg *Config) PeerNetwork(listen func(network, address string) (net.Listene
 // Certificate is what the identity shows in TLS.
 func (id *Identity) Certificate() tls.Certificate { return id.cert }
 
+// Keys returns what keeps the keys derived from the password, and of how many
+// salts it does.
+func (c *Client) Keys() (keeper any, salts int) { return c.keys.client, len(c.keys.factors) }
+
 // OpenStateFileOn is OpenStateFile on another file system.
 func OpenStateFileOn(fs journal.FS, path string) (*StateFile, error) { return openStateFile(fs, path) }
 

@@ -40,6 +40,9 @@ type far struct {
 	clear      bool        // it takes cleartext
 	mech       string      // what it offers, if not the usual
 	iterations int
+	salt       string
+
+	welcomeText string // behind the 230
 
 	mu     sync.Mutex
 	saw    []string // the lines that it received
@@ -49,7 +52,7 @@ type far struct {
 }
 
 func newFar(t testing.TB, cert tls.Certificate) *far {
-	return &far{t: t, iterations: 5000, known: make(map[string]bool), tls: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{handshake.ALPN}, MinVersion: tls.VersionTLS13}}
+	return &far{t: t, iterations: 5000, salt: "a salt of the tests", known: make(map[string]bool), tls: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{handshake.ALPN}, MinVersion: tls.VersionTLS13}}
 }
 
 // dial is Config.Dial.
@@ -57,6 +60,14 @@ func (s *far) dial(context.Context) (net.Conn, error) {
 	client, end := net.Pipe()
 	go s.serve(end)
 	return remote{client, farIP}, nil
+}
+
+// local makes a server be on this machine.
+func local(dial func(context.Context) (net.Conn, error)) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		nc, err := dial(ctx)
+		return remote{nc, "127.0.0.1:8000"}, err
+	}
 }
 
 // serve serves one connection, of which the first octet tells TLS.
@@ -198,7 +209,9 @@ func (c *farConn) auth(f *chatproto.Frame) (answer string, more bool) {
 		case mech == "PLAIN":
 			return denied, true
 		}
-		v := newVerifier(farPassword, "a salt of the tests", c.s.iterations)
+		c.s.mu.Lock()
+		v := newVerifier(farPassword, c.s.salt, c.s.iterations)
+		c.s.mu.Unlock()
 		if err := v.first(data); err != nil || v.user != f.Value("user") {
 			return "501 :Not a SCRAM message\r\n", false
 		}
@@ -236,7 +249,7 @@ func (c *farConn) welcome(data string) string {
 		known = 1
 	}
 	c.s.known[c.origin] = true
-	return fmt.Sprintf("230 user=B new=%d known=%d high=0 mail=0 token=%032x%s\r\n", 1-known, known, c.s.logins, data)
+	return fmt.Sprintf("230 user=B new=%d known=%d high=0 mail=0 token=%032x%s%s\r\n", 1-known, known, c.s.logins, data, c.s.welcomeText)
 }
 
 // An authority makes certificates.

@@ -3,7 +3,9 @@ package chatclient_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -280,6 +282,38 @@ func TestTrace(t *testing.T) {
 		got := strings.Join(lines, "\n")
 		if strings.Contains(got, "secret") || !strings.Contains(got, "pass=*** origin=") || !strings.HasPrefix(got, "C: HELO v=1 acks=1 beat=30000 pres=0\nS: 220 v=1\n") {
 			t.Error(got)
+		}
+	})
+}
+
+// Neither do proofs, what they answer, and tokens; what a person reads stays
+// as it is.
+func TestTraceOfScram(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFar(t, selfMade(t, newKey(t), year1999, year2001))
+		s.welcomeText = " :your token=1 data=2"
+		cfg := farConfig(s.dial)
+		cfg.Fingerprint = fingerprint(s.tls.Certificates[0])
+		var b strings.Builder
+		cfg.Trace = func(sent bool, line []byte) { fmt.Fprintln(&b, sent, string(line)) }
+		c, err := chatclient.Dial(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.hangUp()
+		time.Sleep(time.Minute)
+		end(c)
+		login := `true HELO v=1 acks=1 beat=30000
+false 220 v=1 mech=SCRAM-SHA-256-PLUS,SCRAM-SHA-256,PLAIN boot=9c t=1795348800000
+true AUTH mech=SCRAM-SHA-256-PLUS user=B data=*** origin=ORIGIN%s
+false 334 data=***
+true AUTH data=***
+false 230 user=B new=%d known=%d high=0 mail=0 token=*** data=*** :your token=1 data=2
+`
+		got := regexp.MustCompile("origin=[0-9a-f]+").ReplaceAllString(b.String(), "origin=ORIGIN")
+		got = regexp.MustCompile("(?m)^(true|false) (LIVE|LSTN .*|200 .*|SEND .*)\n").ReplaceAllString(got, "")
+		if want := fmt.Sprintf(login, "", 1, 0) + fmt.Sprintf(login, " known=1 token=***", 0, 1); got != want {
+			t.Errorf("got\n%swant\n%s", got, want)
 		}
 	})
 }

@@ -25,10 +25,11 @@ import (
 //
 // its address, the fingerprint of its key or that an authority vouches for it,
 // and the weakest login to be used with it. To forget a server, remove its
-// line, or call [PinFile.Forget]. Lines that are empty or begin with # stay as they are, and so do those
-// that cannot be read; [PinFile.Check] tells of the latter. One that cannot be
-// read and is about the server that is asked for, or a second one about it,
-// is an error: what it said might have been another key.
+// line, or call [PinFile.Forget]. Lines that are empty or begin with # stay as
+// they are, and so do those that cannot be read; [PinFile.Check] tells of the
+// latter. One that cannot be read and is about the server that is asked for,
+// or a second one about it, is an error: what it said might have been another
+// key.
 //
 // The file and its folder are made when there is something to keep, with modes
 // 0600 and 0700. It has at most 1 MiB; what would make it longer is an error.

@@ -1,6 +1,7 @@
 package chatclient
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -97,11 +98,20 @@ func (cfg *Config) authority(state *tls.ConnectionState) error {
 	if o.DNSName == "" {
 		return errors.New("it is not known which name its certificate should have")
 	}
-	if _, err := state.PeerCertificates[0].Verify(o); err != nil {
-		return err
+	leaf := state.PeerCertificates[0]
+	_, err := leaf.Verify(o)
+	if err != nil && bytes.Equal(leaf.RawSubject, leaf.RawIssuer) {
+		return &selfMadeError{err}
 	}
-	return nil
+	return err
 }
+
+// A selfMadeError says the one thing that matters of a certificate that nobody
+// else made.
+type selfMadeError struct{ err error }
+
+func (*selfMadeError) Error() string   { return "its certificate is self-made" }
+func (e *selfMadeError) Unwrap() error { return e.err }
 
 // pinOf returns what is known of a server. What this client saw itself is not
 // forgotten as long as it lives, whatever happens to the pins.
@@ -135,7 +145,7 @@ func (c *Client) keptIn() string {
 	case fmt.Stringer:
 		return pins.String()
 	}
-	return fmt.Sprintf("%T", c.cfg.Pins)
+	return "Config.Pins"
 }
 
 // remember keeps what a login has shown of the server: its key, and how well

@@ -88,12 +88,12 @@ func (e *ServerKeyError) Error() string {
 	case e.Given:
 		say("the server ", addr, " has not the key that was given for it",
 			"\n  given  ", e.Pinned, "\n  shown  ", e.Fingerprint,
-			"\nNothing was sent to it: somebody may be in between. ", compare, "Only if it says the same as the second line, give that key instead.")
+			"\nNothing was sent to it: somebody may be in between. ", compare, ifEqual, "give that key instead.")
 		return b.String()
 	case e.Pinned == "":
 		say("the server ", addr, " is unknown: it was not met before, and no authority vouches for it", e.because(),
 			"\n  shown  ", e.Fingerprint,
-			"\nNothing was sent to it: somebody may be in between. ", compare, "Only if it says the same, trust this key (Config.TrustServer, Config.Fingerprint).")
+			"\nNothing was sent to it: somebody may be in between. ", compare, ifEqual, "trust this key (Config.TrustServer, Config.Fingerprint).")
 		return b.String()
 	case e.Pinned == ByAuthority:
 		say("the server ", addr, " is not as it was: no authority vouches for it any more", e.because(),
@@ -102,7 +102,7 @@ func (e *ServerKeyError) Error() string {
 		say("the server ", addr, " is not as it was: it has another key",
 			"\n  known  ", e.Pinned, "\n  shown  ", e.Fingerprint)
 	}
-	say("\nNothing was sent to it: somebody may be in between. Ask its operator whether it was changed. ", compare, "Only if it says the same as the last line, ")
+	say("\nNothing was sent to it: somebody may be in between. Ask its operator whether it was changed. ", compare, ifEqual)
 	if e.KeptIn == "" {
 		say("start this program again, which forgets the server.")
 	} else {
@@ -111,7 +111,10 @@ func (e *ServerKeyError) Error() string {
 	return b.String()
 }
 
-const compare = "Compare with the fingerprint that chatd prints when it starts. "
+const (
+	compare = "Compare the key that is shown with the fingerprint that the server's chatd prints when it starts. "
+	ifEqual = "Only if they are equal, "
+)
 
 // because says why no authority vouches, in a line.
 func (e *ServerKeyError) because() string {

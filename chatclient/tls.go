@@ -147,8 +147,12 @@ func noTLS(name string, nc net.Conn, err error) error {
 	case errors.As(err, &record) && words != nil:
 		line, _, _ := strings.Cut(string(words.heard), "\n")
 		return fmt.Errorf("%w (%s answered %q)", ErrNotTLS, Display(name), Display(strings.TrimSuffix(line, "\r")))
-	case (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) && words != nil && len(words.heard) == 0:
+	case wasClosed(err) && words != nil && len(words.heard) == 0:
 		return fmt.Errorf("%w (%s closed the connection without a word, for which there may be other reasons)", ErrNotTLS, Display(name))
 	}
 	return fmt.Errorf("chatclient: no TLS with %s: %w", Display(name), err)
+}
+
+func wasClosed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

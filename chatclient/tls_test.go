@@ -78,7 +78,7 @@ func TestWhichServer(t *testing.T) {
 		vouched := &chatclient.Pin{Mechanism: "SCRAM-SHA-256-PLUS"}
 		const plus = "SCRAM-SHA-256-PLUS"
 		refused := errors.New("the person says no")
-		trust := func(context.Context, chatclient.UnknownServer) error { return nil }
+		trust := trustAll
 		distrust := func(context.Context, chatclient.UnknownServer) error { return refused }
 		tests := []struct {
 			cert  string
@@ -129,10 +129,7 @@ func TestWhichServer(t *testing.T) {
 			s := newFar(t, certs[test.cert])
 			cfg := farConfig(s.dial)
 			if test.local {
-				cfg.Dial = func(ctx context.Context) (net.Conn, error) {
-					nc, err := s.dial(ctx)
-					return remote{nc, "127.0.0.1:8000"}, err
-				}
+				cfg.Dial = local(s.dial)
 			}
 			cfg.TLS = &tls.Config{RootCAs: ca.pool(), InsecureSkipVerify: true} // which does not count
 			pins := pinMap{}
@@ -161,6 +158,9 @@ func TestWhichServer(t *testing.T) {
 		}
 	})
 }
+
+// trustAll is a person who says yes to everything.
+func trustAll(context.Context, chatclient.UnknownServer) error { return nil }
 
 // A pinMap keeps pins in memory. Its methods are called by one goroutine.
 type pinMap map[string]chatclient.Pin
@@ -306,7 +306,7 @@ func TestPinsFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFar(t, selfMade(t, newKey(t), year1999, year2001))
 		cfg := farConfig(s.dial)
-		cfg.TrustServer = func(context.Context, chatclient.UnknownServer) error { return nil }
+		cfg.TrustServer = trustAll
 		pins := &badPins{err: io.ErrUnexpectedEOF}
 		cfg.Pins = pins
 		if err := tryDial(t, cfg); !errors.Is(err, io.ErrUnexpectedEOF) || len(s.lines()) > 0 {
@@ -380,7 +380,7 @@ func TestCleartext(t *testing.T) {
 					return remote{nc, test.addr}, err
 				})
 				cfg.Cleartext = test.cleartext
-				cfg.TrustServer = func(context.Context, chatclient.UnknownServer) error { return nil }
+				cfg.TrustServer = trustAll
 				if test.given {
 					cfg.Fingerprint = fingerprint(cert)
 				}
@@ -541,17 +541,6 @@ func (c *blocking) Write(p []byte) (int, error) {
 // Who speaks the wrong one of TLS and cleartext is told so.
 func TestWrongLanguage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		answer := func(text string) func(context.Context) (net.Conn, error) {
-			return func(context.Context) (net.Conn, error) {
-				client, end := net.Pipe()
-				go func() {
-					end.Read(make([]byte, 4096))
-					io.WriteString(end, text)
-					end.Close()
-				}()
-				return remote{client, farIP}, nil
-			}
-		}
 		alert := "\x15\x03\x03\x00\x02\x02\x0a" // unexpected_message; its last octet is an LF
 		for _, test := range []struct {
 			name      string
@@ -560,10 +549,10 @@ func TestWrongLanguage(t *testing.T) {
 			want      error
 			text      string
 		}{
-			{"TLS, answered in text", chatclient.CleartextNever, answer("500 :Not a valid \x1bcommand\r\nGBYE\r\n"), chatclient.ErrNotTLS, `chat.example.com:8000 answered "500 :Not a valid ^[command"`},
-			{"TLS, not answered", chatclient.CleartextNever, answer(""), chatclient.ErrNotTLS, "closed the connection without a word"},
-			{"cleartext, answered in TLS", chatclient.CleartextAlways, answer(alert), chatclient.ErrTLSOnly, "CleartextNever"},
-			{"cleartext, another alert", chatclient.CleartextAlways, answer("\x15\x03\x03\x00\x02\x02\x46"), chatclient.ErrTLSOnly, "CleartextNever"},
+			{"TLS, answered in text", chatclient.CleartextNever, answering("500 :Not a valid \x1bcommand\r\nGBYE\r\n"), chatclient.ErrNotTLS, `chat.example.com:8000 answered "500 :Not a valid ^[command"`},
+			{"TLS, not answered", chatclient.CleartextNever, answering(""), chatclient.ErrNotTLS, "closed the connection without a word"},
+			{"cleartext, answered in TLS", chatclient.CleartextAlways, answering(alert), chatclient.ErrTLSOnly, "CleartextNever"},
+			{"cleartext, another alert", chatclient.CleartextAlways, answering("\x15\x03\x03\x00\x02\x02\x46"), chatclient.ErrTLSOnly, "CleartextNever"},
 			{"cleartext, refused", chatclient.CleartextAlways, newFar(t, selfMade(t, newKey(t), year1999, year2001)).dial, nil, "CleartextNever"},
 		} {
 			cfg := farConfig(test.dial)
@@ -601,5 +590,44 @@ func TestNotTLSForAWhile(t *testing.T) {
 			t.Errorf("%d logins, %v", s.logins, c.Err())
 		}
 		end(c)
+	})
+}
+
+// A person is asked while they wait for Dial, not out of the blue.
+func TestUnknownDuringReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFar(t, selfMade(t, newKey(t), year1999, year2001))
+		s.clear = true
+		addr := "127.0.0.1:8000"
+		cfg := farConfig(func(ctx context.Context) (net.Conn, error) {
+			nc, err := s.dial(ctx)
+			return remote{nc, addr}, err
+		})
+		cfg.Cleartext = chatclient.CleartextLocal
+		cfg.TrustServer = func(context.Context, chatclient.UnknownServer) error { t.Error("asked"); return nil }
+		c, err := chatclient.Dial(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { end(c) })
+		addr = "192.0.2.1:8000"
+		s.hangUp()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if !errors.Is(c.Err(), chatclient.ErrServerUnknown) {
+			t.Errorf("the client ends with %v", c.Err())
+		}
+	})
+}
+
+// The time of a certificate is that of Config.TLS.
+func TestTLSTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := newAuthority(t)
+		cfg := farConfig(newFar(t, ca.sign(newKey(t), "chat.example.com", year1999, year2001)).dial)
+		cfg.TLS = &tls.Config{RootCAs: ca.pool(), Time: func() time.Time { return year2001.AddDate(0, 0, 1) }}
+		if err := tryDial(t, cfg); !errors.Is(err, chatclient.ErrServerUnknown) {
+			t.Error(err)
+		}
 	})
 }

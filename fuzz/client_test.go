@@ -18,6 +18,7 @@ var greetings = []string{
 	"",
 	"220 v=1 mech=PLAIN boot=1 t=1\n",
 	"220 v=1 mech=PLAIN boot=1 t=1\n230 user=A new=1 known=0 high=0 mail=0\n200 n=1\n",
+	"220 v=1 mech=SCRAM-SHA-256 boot=1 t=1\n",
 }
 
 // FuzzClient throws arbitrary bytes at a real client, before, during and
@@ -30,6 +31,7 @@ func FuzzClient(f *testing.F) {
 		"MESG from=B id=b1.1 t=1 :B: hi\nMESG from=B id=b1.1 t=1 :B: hi\n", "BCST from=B id=b1.2 t=1 :B:\n", "MESG from=B id=b1.1 t=1 :C: forged\n", "MESG\n",
 		"PRES user=B on=1 :B logged in\nPRES user=B on=0\nPRES\n", "RQST user=B\nGETA user=B addr=10.0.0.1 port=2000 ttl=1000 :2000 10.0.0.1 B\nRVKD user=B owner=B why=gone\n",
 		"201 n=2-9\n", "201\n", "299 n=2\n", "111 n=2 user=B\n", "LIVE\nLIVE\n", "XXXX a=b :later\n", "331 :Password:\n334 data=\n535 left=1\n450 retry=1\n",
+		"334 data=r=x,s=c2FsdA==,i=4096\n230 user=A new=1 known=0 high=0 mail=0 data=v=AAAA token=x\n", "230 user=A new=1 known=0 high=0 mail=0 data=e=other-error\n", "501 :The handshake was changed on the way\n",
 		"230 user=B new=0 known=1 high=9 mail=9 beat=1 pres=0\n", "\x00\xff\n",
 	} {
 		for g := range greetings {

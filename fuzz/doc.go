@@ -21,6 +21,8 @@
 //     in frames and TLS in TLS, ends it in time, and serves others.
 //   - FuzzConsent, FuzzWindow: the tables and the bitmap do what a slow
 //     restatement of the rules does.
+//   - FuzzClientScram: a client gives a proof of its password only for a proper
+//     challenge, and is logged in only by who knows the account.
 //   - FuzzDisplay: what is shown on a screen is never obeyed by it.
 //
 // The tests are in this package itself, not in fuzz_test: an external test
