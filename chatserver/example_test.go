@@ -58,3 +58,47 @@ func ExampleCredentials() {
 	fmt.Println(ok)
 	// Output: true
 }
+
+// A credentials file may have passwords, or what verifies them.
+func ExampleParseCredentials() {
+	v, err := chatserver.NewVerifier("builder")
+	if err != nil {
+		fmt.Println(err)
+	}
+	accounts, err := chatserver.ParseCredentials(strings.NewReader("alice wonderland\nbob " + v.String() + "\n"))
+	if err != nil {
+		fmt.Println(err)
+	}
+	for _, password := range []string{"builder", "wonderland", v.String()} {
+		ok, _ := accounts.CheckPassword(context.Background(), "bob", password)
+		fmt.Println(ok)
+	}
+	// Output:
+	// true
+	// false
+	// false
+}
+
+// Without Accounts the server keeps accounts in its store.
+func ExampleServer_SetPassword() {
+	ctx := context.Background()
+	srv := new(chatserver.Server)
+	defer srv.Close()
+	fmt.Println(srv.SetPassword(ctx, "alice", "wonderland"))
+	fmt.Println(srv.SetPassword(ctx, "Alice", "looking glass"))
+	fmt.Println(srv.RemoveAccount(ctx, "bob"))
+	// Output:
+	// <nil>
+	// chatserver: there is an account "alice", which differs in capitals only
+	// 550 bob is not a valid user.
+}
+
+func ExampleCheckAccountName() {
+	for _, name := range []string{"alice", "\u0430lice", "two words"} { // the second with a Cyrillic a
+		fmt.Println(chatserver.CheckAccountName(name))
+	}
+	// Output:
+	// <nil>
+	// a user name keeps to one script (or to Latin with Chinese, Japanese or Korean)
+	// a user name has 1 to 64 octets, without spaces, control and format characters
+}

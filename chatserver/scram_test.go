@@ -168,6 +168,7 @@ func TestSCRAMTampering(t *testing.T) {
 		}, bad, false, false},
 		{"no proof", none, func(c *scramClient) { c.editFinal = func(s string) string { return s[:strings.Index(s, ",p=")] } }, bad, false, false},
 		{"an extension before the proof", none, func(c *scramClient) { c.editFinal = swap(",p=", ",x=1,p=") }, bad, false, false},
+		{"an extension behind the proof", none, func(c *scramClient) { c.editFinal = func(s string) string { return s + ",x=1" } }, bad, false, false},
 		{"an end of line within the base64", none, func(c *scramClient) { c.editFinal = swap(",p=", `,p=\n`) }, bad, false, false},
 		{"an empty second step", none, func(c *scramClient) { c.editFinal = func(string) string { return "" } }, bad, false, false},
 		{"an extension of the first step", none, func(c *scramClient) { c.editFirst = swap("n=A", "m=x,n=A") }, bad, false, false},

@@ -132,7 +132,8 @@ func (s *Server) SetPassword(ctx context.Context, user, password string) error {
 func (s *Server) RemoveAccount(ctx context.Context, user string) error {
 	return s.changeAccount(ctx, user, func(a *storeAccounts) (*Verifier, error) {
 		if exists, _ := a.Exists(ctx, user); !exists {
-			return nil, chatproto.ErrNoSuchUser
+			text := chatproto.Fill(chatproto.V1.Sentence(0, chatproto.ReplyNoSuchUser), "user", user)
+			return nil, &chatproto.Error{Code: chatproto.ReplyNoSuchUser, Text: text}
 		}
 		return nil, nil
 	})

@@ -107,6 +107,9 @@ func TestToken(t *testing.T) {
 			for _, no := range []string{token[1:], token + "0", token[:31] + "g", "0", strings.Repeat("0", 32)} {
 				answers(t, "not quite", try(t, srv, 1, "A", "passA", auth(no)), "450 ")
 			}
+			for _, none := range []string{strings.Repeat("A", 32), ""} {
+				answers(t, "no token", try(t, srv, 1, "A", "passA", auth(none)), "501 ")
+			}
 			answers(t, "none of which used it", try(t, srv, 1, "A", "passA", auth(token)), "230 ")
 		}},
 		{"when the session is over", func(t *testing.T, srv *chatserver.Server, token string) {
