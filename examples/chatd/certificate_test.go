@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/parleyproto/parley/chatproto/handshake"
@@ -69,6 +70,16 @@ func TestCertificateInMemory(t *testing.T) {
 	if again := launch(t, dir, "-memory", "-data", "d"); again.print != kept.print {
 		t.Error("with -data the key is not kept")
 	}
+}
+
+// All of IPv4 is not IPv6 as well.
+func TestListenIPv4(t *testing.T) {
+	dir, _ := folder(t, "alice wonderland\n")
+	p := &process{t: t, cmd: chatdCommand(dir, "-listen", "0.0.0.0", "0"), listens: `0\.0\.0\.0`}
+	p.start()
+	p.addr = strings.Replace(p.addr, "0.0.0.0", "127.0.0.1", 1)
+	p.mustLogin("alice", "wonderland")
+	p.stop()
 }
 
 // What is unwise about the files is said at the start, with what to do.

@@ -216,6 +216,14 @@ func (o *options) keptIn() string {
 	return o.data
 }
 
+// network is what to listen on: 0.0.0.0 would else be IPv6, too.
+func (o *options) network() string {
+	if ip, err := netip.ParseAddr(o.listen); err == nil && ip.Is4() {
+		return "tcp4"
+	}
+	return "tcp"
+}
+
 // onLoopback reports whether only this machine can connect.
 func (o *options) onLoopback() bool {
 	ip := net.ParseIP(o.listen)

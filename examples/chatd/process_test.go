@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"os/exec"
@@ -28,6 +29,7 @@ type process struct {
 	out, err *output
 	addr     string
 	print    string // the fingerprint that it told
+	listens  string // pattern of the address; "" is loopback
 }
 
 // An output is what a process has said.
@@ -136,7 +138,7 @@ func (p *process) start() {
 			p.wait()
 		}
 	})
-	p.addr = p.out.await(p.t, `^listening on (127\.0\.0\.1:\d+)\n`)[1]
+	p.addr = p.out.await(p.t, `^listening on (`+cmp.Or(p.listens, `127\.0\.0\.1`)+`:\d+)\n`)[1]
 	p.print = p.out.await(p.t, `\Acertificate fingerprint: (sha256:[0-9a-f]{64})\n`)[1]
 }
 

@@ -108,7 +108,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP) // from here on it ends nothing
 	defer signal.Stop(hangUps)
-	l, err := net.Listen("tcp", net.JoinHostPort(d.listen, strconv.Itoa(d.port)))
+	l, err := net.Listen(d.network(), net.JoinHostPort(d.listen, strconv.Itoa(d.port)))
 	if err != nil {
 		return listenError(err, d.port)
 	}
