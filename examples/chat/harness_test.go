@@ -54,6 +54,10 @@ func TestMain(m *testing.M) {
 		runEditorChild()
 		return
 	}
+	if os.Getenv(farChild) != "" {
+		runFarChild()
+		return
+	}
 	os.Exit(buildAndRun(m))
 }
 
@@ -79,6 +83,7 @@ type daemon struct {
 	cmd  *exec.Cmd
 	dir  string
 	port string
+	log  strings.Builder // its standard error
 }
 
 // startServer starts chatd on a port that the system chooses.
@@ -89,7 +94,12 @@ func startServer(t *testing.T, flags ...string) *daemon {
 		t.Fatal(err)
 	}
 	d.start(flags...)
-	t.Cleanup(d.kill)
+	t.Cleanup(func() {
+		d.kill()
+		if t.Failed() {
+			t.Logf("chatd said: %s", d.log.String())
+		}
+	})
 	return d
 }
 
@@ -99,7 +109,7 @@ func (d *daemon) start(flags ...string) {
 	d.t.Helper()
 	d.cmd = exec.Command(filepath.Join(binaries, "chatd"), append(flags, d.port)...)
 	d.cmd.Dir = d.dir
-	d.cmd.Stderr = os.Stderr
+	d.cmd.Stderr = &d.log
 	out, err := d.cmd.StdoutPipe()
 	if err != nil {
 		d.t.Fatal(err)

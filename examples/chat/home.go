@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/parleyproto/parley/chatclient"
 )
@@ -51,7 +52,7 @@ func openHome(config string, cfg *chatclient.Config) (missing, err error) {
 	case config == "" && first != nil:
 		return err, nil
 	}
-	return nil, fmt.Errorf("the key for private chats cannot be had: %s", reason(err))
+	return nil, fmt.Errorf("the key for private chats cannot be had: %s", strings.TrimPrefix(err.Error(), "chatclient: "))
 }
 
 // forget forgets a server.

@@ -6,8 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -121,9 +123,8 @@ func (o *options) config(l *login, stderr io.Writer) (cfg chatclient.Config, err
 		return cfg, err
 	}
 	if missing != nil {
-		fmt.Fprintf(stderr, "chat: the keys of servers and users are forgotten at the end: %s\n", reason(missing))
+		fmt.Fprintf(stderr, "chat: the keys of servers and users are forgotten at the end: %s\n", chatclient.Display(missing.Error()))
 	}
-	cfg.Cleartext = chatclient.CleartextLocal
 	if o.cleartext {
 		cfg.Cleartext = chatclient.CleartextAlways
 	}
@@ -209,6 +210,7 @@ func (o *options) overError(err error) error {
 // part of the screen.
 func (o *options) loginError(ctx context.Context, err error, stdout io.Writer) error {
 	var network *net.OpError
+	var file *fs.PathError
 	server := o.serverText(err)
 	switch {
 	case errors.Is(err, chatproto.ErrLockedOut):
@@ -226,6 +228,9 @@ func (o *options) loginError(ctx context.Context, err error, stdout io.Writer) e
 		return fmt.Errorf("cannot reach the server at %s: %s", chatclient.Display(o.addr), reason(err))
 	case errors.As(err, &network) && network.Op == "listen":
 		return fmt.Errorf("cannot listen for private chats on %v: %s", network.Addr, reason(err))
+	}
+	if errors.As(err, &file) {
+		return errors.New(chatclient.Display(strings.TrimPrefix(err.Error(), "chatclient: ")))
 	}
 	return errors.New(chatclient.Display(reason(err)))
 }

@@ -96,7 +96,9 @@ func (s *session) welcome(st chatclient.State) {
 		return
 	default:
 	}
-	if st.Text != "" {
+	if st.Text == "" { // this start goes on where the last one, with the same state file, was cut off
+		s.tell("Connected again.")
+	} else {
 		s.screen.print(greeting(st.Text))
 	}
 	s.mu.Lock()

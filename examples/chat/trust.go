@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -18,7 +20,7 @@ var errNotTrusted = errors.New("the server is not trusted; nothing was sent to i
 func (l *login) trust(ctx context.Context, s chatclient.UnknownServer) error {
 	fmt.Fprintf(l.out, `The server %s was not met before, and no authority vouches for it%s. Its key has the fingerprint
   %s
-Compare it with the one that chatd printed where the server runs. If they differ, somebody is in between.
+Compare it with the line "certificate fingerprint" that chatd printed where the server runs. If they differ, somebody is in between.
 `, chatclient.Display(s.Addr), because(s.Reason), s.Fingerprint)
 	question := "Trust this key from now on? (yes, no, or the fingerprint to compare)"
 	for {
@@ -46,7 +48,12 @@ func because(err error) string {
 	if err == nil {
 		return ""
 	}
-	return " (" + oneLine(strings.TrimPrefix(err.Error(), "x509: ")) + ")"
+	text := oneLine(strings.TrimPrefix(err.Error(), "x509: "))
+	var name x509.HostnameError
+	if errors.As(err, &name) && bytes.Equal(name.Certificate.RawIssuer, name.Certificate.RawSubject) {
+		text = "its certificate is its own work" // as that of chatd is: which name it says does not matter
+	}
+	return " (" + text + ")"
 }
 
 // oneLine is a text of others without its line ends.
@@ -62,12 +69,12 @@ func (o *options) keyText(e *chatclient.ServerKeyError) string {
 		return fmt.Sprintf(`the server %s has not the key that was given
   given  %s
   shown  %s
-Nothing was sent to it: somebody may be in between. Ask the server's operator, by another way than this, for the fingerprint that chatd prints when it starts. Only if it is the second one, give that.`,
+Nothing was sent to it: somebody may be in between. Ask the server's operator, by another way than this, for the line "certificate fingerprint" that chatd prints when it starts. Only if it is the second one, give that.`,
 			addr, e.Pinned, e.Fingerprint)
 	case e.Pinned == "":
 		return fmt.Sprintf(`the server %s was not met before, and no authority vouches for it%s. Its key has the fingerprint
   %s
-Nothing was sent to it: there is nobody at a terminal to ask. Compare this fingerprint with the one that chatd printed where the server runs. If they are the same, give it: -fingerprint sha256:...`,
+Nothing was sent to it: there is nobody at a terminal to ask. Compare it with the line "certificate fingerprint" that chatd printed where the server runs. If they are the same, give it: -fingerprint sha256:...`,
 			addr, because(e.Reason), e.Fingerprint)
 	}
 	text := fmt.Sprintf("the key of the server %s has changed\n  before  %s\n  now     %s\n", addr, e.Pinned, e.Fingerprint)
@@ -75,7 +82,7 @@ Nothing was sent to it: there is nobody at a terminal to ask. Compare this finge
 		text = fmt.Sprintf("no authority vouches for the server %s any more%s, as one did before. Its key has the fingerprint\n  now     %s\n",
 			addr, because(e.Reason), e.Fingerprint)
 	}
-	return text + fmt.Sprintf(`Nothing was sent to it: either it is another server now, or somebody is in between. Ask its operator, by another way than this, for the fingerprint that chatd prints when it starts. Only if it is the one of now, forget what was known:
+	return text + fmt.Sprintf(`Nothing was sent to it: either it is another server now, or somebody is in between. Ask its operator, by another way than this, for the line "certificate fingerprint" that chatd prints when it starts. Only if it is the one of now, forget what was known:
   %s`, chatclient.Display(o.forgetCommand()))
 }
 

@@ -10,7 +10,7 @@ import (
 
 // run echoes until ctx is done, and then logs out, or until the client ends by
 // itself: lost connections do not end it.
-func run(ctx context.Context, addr, user, password string) error {
+func run(ctx context.Context, cfg chatclient.Config) error {
 	var c *chatclient.Client
 	ready := make(chan struct{}) // closed when c is set: mail can come before Dial returns
 	echo := func(ctx context.Context, m chatclient.Message) error {
@@ -24,12 +24,9 @@ func run(ctx context.Context, addr, user, password string) error {
 		}
 		return err // not nil: the message is not acknowledged, and comes again
 	}
-	c, err := chatclient.Dial(ctx, chatclient.Config{
-		Addr: addr, User: user, Password: password,
-		Cleartext:       chatclient.CleartextLocal,
-		DeclinePresence: true, // a bot does not care who comes and goes
-		Callbacks:       chatclient.Callbacks{OnMessage: echo},
-	})
+	cfg.DeclinePresence = true // a bot does not care who comes and goes
+	cfg.Callbacks.OnMessage = echo
+	c, err := chatclient.Dial(ctx, cfg)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/parleyproto/parley/chatclient"
@@ -18,11 +21,27 @@ func TestEcho(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &chatserver.Server{Accounts: chatserver.Credentials{"google": "hasglasses", "A": "pa"}}
+	cert, err := chatserver.SelfSigned(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := chatserver.LeafFingerprint(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &chatserver.Server{TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}, Accounts: chatserver.Credentials{"google": "hasglasses", "A": "pa"}}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 
-	if err := run(t.Context(), l.Addr().String(), "google", "wrong"); !errors.Is(err, chatproto.ErrDenied) {
+	pins := chatclient.PinFile(filepath.Join(t.TempDir(), "parley", "known_servers"))
+	bot := chatclient.Config{Addr: l.Addr().String(), User: "google", Password: "hasglasses", Pins: pins}
+	guest, stranger := bot, bot
+	guest.Password = "wrong"
+	stranger.Fingerprint = "sha256:" + strings.Repeat("0", 64)
+	if err := run(t.Context(), stranger); !errors.Is(err, chatclient.ErrServerChanged) {
+		t.Errorf("another server: %v, want %v", err, chatclient.ErrServerChanged)
+	}
+	if err := run(t.Context(), guest); !errors.Is(err, chatproto.ErrDenied) {
 		t.Errorf("a wrong password: %v, want %v", err, chatproto.ErrDenied)
 	}
 
@@ -31,7 +50,7 @@ func TestEcho(t *testing.T) {
 	got := make(chan string, 8)
 	online := make(chan struct{}, 1)
 	a, err := chatclient.Dial(t.Context(), chatclient.Config{
-		Addr: l.Addr().String(), User: "A", Password: "pa", Cleartext: chatclient.CleartextLocal,
+		Addr: l.Addr().String(), User: "A", Password: "pa", Fingerprint: key,
 		Callbacks: chatclient.Callbacks{
 			OnMessage:  func(_ context.Context, m chatclient.Message) error { got <- m.Description; return nil },
 			OnPresence: func(context.Context, chatclient.Presence) { online <- struct{}{} },
@@ -40,7 +59,7 @@ func TestEcho(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { ended <- run(ctx, l.Addr().String(), "google", "hasglasses") }()
+	go func() { ended <- run(ctx, bot) }()
 	<-online
 	if _, err := a.Broadcast(t.Context(), "everybody"); err != nil {
 		t.Fatal(err)
@@ -53,6 +72,9 @@ func TestEcho(t *testing.T) {
 		if echo := <-got; echo != want {
 			t.Errorf("the echo is %q, want %q", echo, want)
 		}
+	}
+	if p, found, err := pins.Pin(bot.Addr); !found || p.Fingerprint != key || err != nil {
+		t.Errorf("the server is remembered as %v (%v, %v), want %s", p, found, err, key)
 	}
 	stop()
 	if err := <-ended; err != nil {
