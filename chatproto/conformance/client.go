@@ -196,6 +196,8 @@ func (k *clientCase) awaitEnd() {
 	for {
 		select {
 		case <-k.ended:
+			k.sleep(5 * time.Millisecond) // what it began last is accepted by now
+			k.suite.turnAway()
 			return
 		case nc := <-k.suite.arrivals:
 			nc.Close() // a last try

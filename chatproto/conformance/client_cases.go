@@ -3,7 +3,7 @@ package conformance
 // clientCases are the tables of cases for a client, a concept each.
 func clientCases() [][]Case {
 	return [][]Case{
-		clientFrameCases, clientHelloCases, clientLoginCases, clientPhaseCases,
+		clientFrameCases, clientHelloCases, clientLoginCases, clientScramCases, clientPhaseCases,
 		clientEchoCases, clientTextCases, clientNumberCases, clientResendCases,
 		clientReceiveCases, clientAckCases, clientOriginCases,
 		clientSessionCases, clientBeatCases, clientReturnCases, clientEndCases,

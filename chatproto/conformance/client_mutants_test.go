@@ -33,6 +33,15 @@ var clientMutants = append([]mutant{
 	up("the origin is short", ` origin=\w{12}(\w+)`, " origin=1$1"),
 	up("that the origin had a 230 is not said", ` known=1`, ""),
 
+	up("the hash in the nonce is of something else", `^(AUTH mech=SCRAM.*,r=\S{24}).{4}`, "${1}AAAA"),
+	up("the nonce is always the same", `^(AUTH mech=SCRAM.*,r=)\S{24}`, "${1}AAAAAAAAAAAAAAAAAAAAAAAA"),
+	up("the flag is y", ` data=n,,`, " data=y,,"),
+	up("the proof is another", `,p=..`, ",p=AA"),
+	down("too few iterations are taken", `,i=4095$`, ",i=4096"),
+	down("too many iterations are taken", `,i=600001$`, ",i=4096"),
+	down("PLAIN is taken where SCRAM is listed", ` mech=SCRAM-SHA-256,PLAIN`, " mech=PLAIN"),
+	up("the password goes with SCRAM", `^AUTH mech=SCRAM`, "AUTH pass=secret mech=SCRAM"),
+
 	// Messages.
 	up("an echo has another text", `^(SEND.*) :hello!`, "$1 :hello?"),
 	{"a long text is cut", func(p *party) { p.up = cut(7000) }},

@@ -166,7 +166,7 @@ func clientReport(t *testing.T, opts conformance.Options, change func(*chatclien
 		cfg := config(l.dial(wrap))
 		change(&cfg)
 		var err error
-		report, err = conformance.CheckClient(t.Context(), conformance.ClientTarget{Listener: l, Account: account, Options: opts,
+		report, err = conformance.CheckClient(untilFound(t.Context(), &opts), conformance.ClientTarget{Listener: l, Account: account, Options: opts,
 			Start: func(ctx context.Context, _ string, _ conformance.Account) error { return runBot(ctx, cfg) }})
 		if err != nil {
 			t.Log(err)

@@ -29,6 +29,7 @@ type link struct {
 	replies    []*heard // not looked at yet, runs taken apart; so are the others
 	deliveries []*heard
 	presence   []*heard // of the accounts of the case
+	streams    []*heard // of relayed lines
 	events     []*heard // all others, LIVE left out
 	lives      int
 	count      int    // deliveries that came
@@ -87,6 +88,8 @@ func (l *link) take(h *heard) {
 		}
 	case code == chatproto.LIVE:
 		l.lives++
+	case code == chatproto.RLAY || code == chatproto.RDAT:
+		l.streams = append(l.streams, h)
 	default:
 		l.events = append(l.events, h)
 	}
@@ -203,6 +206,8 @@ func (l *link) queue(code string) *[]*heard {
 		return &l.deliveries
 	case "PRES":
 		return &l.presence
+	case "RLAY", "RDAT":
+		return &l.streams
 	case "421":
 		return &l.events
 	}
@@ -231,7 +236,7 @@ func (l *link) nothing() {
 	if l.lax {
 		return
 	}
-	for _, q := range [][]*heard{l.replies, l.deliveries, l.events} {
+	for _, q := range [][]*heard{l.replies, l.deliveries, l.streams, l.events} {
 		if len(q) > 0 {
 			l.k.failf("%s: this should not have come: %s", l.name, quoted(q[0].line))
 		}

@@ -5,13 +5,13 @@ func serverCases() [][]Case {
 	return [][]Case{
 		badLineCases(), goodLineCases, streamCases,
 		checkCases, phaseCases, earlyCases(), unnumberedCases(),
-		helloCases, loginCases, badLoginCases, lockoutCases,
+		helloCases, loginCases, badLoginCases, lockoutCases, scramCases, tokenCases,
 		sendCases, textCases, castCases, quotaCases,
 		numberCases, decideCases, windowCases,
 		ackCases, deliverCases, inFlightCases, originCases,
 		sessionCases, presenceCases, heartbeatCases, mailCases,
 		blockCases, onlineCases,
-		listenCases, consentCases, revokeCases,
+		listenCases, consentCases, revokeCases, keyCases, relayCases,
 		endCases, extensionCases(),
 	}
 }

@@ -185,6 +185,7 @@ var phaseCases = []Case{
 var readyVerbs = []string{
 	"LSTN n=1 port=28403", "SEND n=1 to={B} :hi", "CAST n=1 :psa", "ONLN n=1", "BLOK n=1 user={B}", "UBLK n=1 user={B}",
 	"ADDR n=1 user={B}", "CNST n=1 user={B}", "RVKE n=1 user={B}", "ACKD n=1 count=0",
+	"RLAY n=1 user={B}", "RDAT n=1 s=1 data=AAAA",
 }
 
 // earlyCases are requests that come before their phase.

@@ -93,7 +93,7 @@ func extensionCases() []Case {
 		{"SEND", "SEND%s n=1%s to={nobody}%s :hi", "550 n=1"}, {"CAST", "CAST%s n=1%s", "201 n=1"}, {"ONLN", "ONLN%s n=1%s after=\U0010fffd", "211 n=1"},
 		{"BLOK", "BLOK%s n=1%s user={nobody}%s", "550 n=1"}, {"UBLK", "UBLK%s user={C}%s", "200"}, {"LSTN", "LSTN%s n=1%s port=28403%s", "200 n=1"},
 		{"ADDR", "ADDR%s user={nobody}%s", "550"}, {"CNST", "CNST%s user={nobody}%s", "554"}, {"RVKE", "RVKE%s n=1%s user={nobody}%s", "200 n=1"},
-		{"ACKD", "ACKD%s count=0%s", ""}, {"LIVE", "LIVE%s", ""}, {"QUIT", "QUIT%s n=1%s", "221 n=1"},
+		{"RDAT", "RDAT%s s=1%s data=AAAA%s", ""}, {"ACKD", "ACKD%s count=0%s", ""}, {"LIVE", "LIVE%s", ""}, {"QUIT", "QUIT%s n=1%s", "221 n=1"},
 	} {
 		cases = append(cases, unknownField(c.verb, "A login", c.line, c.answer))
 	}

@@ -79,6 +79,16 @@ var serverMutants = append([]mutant{
 	up("a capability may be anything", ` caps=\S*`, ""),
 	up("origin=0 is drawn", ` origin=0+( |$)`, "$1"),
 
+	// SCRAM and tokens.
+	down("the server does not prove itself", ` data=v=\S+`, ""),
+	down("the server proves itself wrongly", ` data=v=..`, " data=v=AA"),
+	down("a wrong proof is told by e=", `^535( left=\d)`, "535$1 data=e=invalid-proof"),
+	down("the server's nonce is always the same", `^(334 data=r=\S{68})\S{24},`, "${1}AAAAAAAAAAAAAAAAAAAAAAAA,"),
+	down("few iterations are asked for", `^(334.*,i=)\d+`, "${1}1024"),
+	down("a handshake that was changed is a login that failed", `^501 :The handshake.*`, "535 left=2"),
+	down("the token is always the same", ` token=\w+`, " token=00000000000000000000000000000000"),
+	down("the token is short", ` token=\w{8}`, " token="),
+
 	// Users.
 	drop("nobody is told who comes", `^PRES.* on=1`),
 	drop("nobody is told who goes", `^PRES.* on=0`),
@@ -104,6 +114,18 @@ var serverMutants = append([]mutant{
 	down("RVKD has no owner", `^(RVKD.*) owner=\S+`, "$1"),
 	drop("a consent ends without a word", `^RVKD`),
 	repeat("a consent ends twice", `^RVKD`),
+
+	// Keys and relayed lines.
+	down("the asker's key is not told with the request", `^(RQST.*) key=\S+`, "$1"),
+	down("the asker's key is not told with the answer", `^(200.*) key=\S+`, "$1"),
+	down("the owner's key is not told", `^(GETA.*) key=\S+`, "$1"),
+	down("other places are not told", ` cand=\S+`, ""),
+	up("any place is taken", ` cand=\S*`, " cand=192.0.2.1:2000"),
+	up("a proof that is none is passed over", `^(LSTN port=\d+) key=\S* sig=\S*`, "$1"),
+	drop("an owner is not told of a stream", `^RLAY`),
+	drop("the end of a stream is not told", `^RDAT.* end=1`),
+	down("octets of a stream are changed", ` data=AAAA`, " data=AAAB"),
+	down("a stream is refused as if the owner had gone", `^553 (n=\d+ :No consent)`, "551 $1"),
 
 	// Ends.
 	drop("QUIT is not answered", `^221`),
@@ -278,6 +300,21 @@ var cleverServerMutants = []mutant{
 		}
 	}},
 	{"a text is cut at 7,000 octets", func(p *party) { p.down = cut(7000) }},
+	{"names without an account have salts that change", func(p *party) {
+		p.up = func(line string) []string {
+			p.wants = strings.Contains(line, " user=no")
+			return []string{line}
+		}
+		p.down = func(line string) []string {
+			if p.wants && strings.HasPrefix(line, "334") {
+				p.others.mu.Lock()
+				defer p.others.mu.Unlock()
+				p.others.n++
+				line = regexp.MustCompile(`,s=..`).ReplaceAllString(line, fmt.Sprintf(",s=%02d", 10+p.others.n%80))
+			}
+			return []string{line}
+		}
+	}},
 	{"boot= differs on each connection", func(p *party) {
 		p.down = replace(` boot=\w+`, fmt.Sprintf(" boot=%p", p))
 	}},

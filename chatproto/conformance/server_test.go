@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/parleyproto/parley/chatproto/conformance"
+	"github.com/parleyproto/parley/chatproto/handshake"
 	"github.com/parleyproto/parley/chatserver"
 )
 
@@ -57,7 +59,7 @@ func serverReport(t *testing.T, opts conformance.Options, change func(*chatserve
 		srv := newServer(t)
 		change(srv)
 		var err error
-		report, err = conformance.CheckServer(t.Context(), conformance.ServerTarget{
+		report, err = conformance.CheckServer(untilFound(t.Context(), &opts), conformance.ServerTarget{
 			Dial: func(context.Context) (net.Conn, error) {
 				near, far := memPipe()
 				go srv.ServeConn(far)
@@ -97,6 +99,25 @@ func allPass(t *testing.T, r *conformance.Report) {
 func TestServerSlow(t *testing.T) {
 	opts := conformance.Options{Slow: true, Strict: true}
 	allPass(t, serverReport(t, opts, func(*chatserver.Server) {}, asItIs))
+}
+
+// Over TLS it passes them, too, with logins that are bound to the connection.
+func TestServerTLS(t *testing.T) {
+	cert, err := chatserver.SelfSigned(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := serverReport(t, conformance.Options{Strict: true},
+		func(s *chatserver.Server) { s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}} },
+		func(nc net.Conn) net.Conn {
+			return tls.Client(nc, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{handshake.ALPN}})
+		})
+	allPass(t, r)
+	for _, c := range r.Results {
+		if c.Outcome == conformance.Skipped && strings.HasPrefix(c.Case.Name, "scram/") {
+			t.Errorf("%s is skipped: %s", c.Case.Name, c.Reason)
+		}
+	}
 }
 
 func TestServerHide(t *testing.T) {
