@@ -8,7 +8,9 @@
 //
 // # How a message flows
 //
-// A connection's goroutine (conn.go) reads all frames that one read brought
+// What comes before the first line of a connection is dealt with in
+// opening.go: a PROXY header (proxy.go), the limits of strangers
+// (stranger.go), TLS (tls.go). Then its goroutine (conn.go) reads all frames that one read brought
 // in. Each goes through the phase table (chatproto.Machine) to the one
 // function of its verb (request.go, and one file a concept: auth.go,
 // message.go, presence.go, block.go, consent.go). An accepted message enters
@@ -38,6 +40,8 @@
 //	conn.mu          one connection: its phase, replies and outbound buffer
 //	attempts.mu      failed logins, and where logins came from
 //	deriver.mu       keys derived of passwords
+//	strangers.mu     connections that are not logged in
+//	rates.mu         how often a source does something
 //
 // None is held while a hook runs. Only user.login is held while the store is
 // waited for, and none at all while a socket is written. Accounts are asked
