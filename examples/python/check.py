@@ -1,0 +1,353 @@
+#!/usr/bin/env python3
+"""Checks client.py: the goldens and sessions of chatproto, and against a real server.
+
+check.py CHATD runs the program chatd, breaks connections to it, kills it, lies in its name, and fails unless
+each message is shown once and in order, and whoever is not to be believed is not.
+"""
+import ast
+import asyncio
+import collections
+import os
+import random
+import re
+import signal
+import sys
+import tempfile
+import time
+
+from client import Client, Connection, Frame, Lost, Refused, Scram, decode, encode, escape, handshake_hash
+
+PROTO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "chatproto")
+MESSAGES = 500
+
+
+def check(holds, what):
+    if not holds:
+        raise AssertionError(what)
+
+
+# ---------------------------------------------------------------- what chatproto says of itself
+
+def go_string(s):
+    """The octets of "x"*3 + "\\u00e9\\n", as Go writes them."""
+    octets = b""
+    for quoted, _, times in re.findall(r'"((?:[^"\\]|\\.)*)"(\*([0-9]+))?', s):
+        part = b""
+        for piece in re.findall(r"\\x[0-9a-f]{2}|\\u.{4}|\\U.{8}|\\.|[^\\]", quoted):
+            part += bytes([int(piece[2:], 16)]) if piece.startswith("\\x") else \
+                ast.literal_eval('"%s"' % piece).encode() if piece.startswith("\\") else piece.encode()
+        octets += part * int(times or 1)
+    return octets
+
+
+def goldens(name):
+    with open(os.path.join(PROTO, "testdata", "v1", name), encoding="utf-8") as f:
+        for block in f.read().split("\n\n")[1:]:
+            rows = [row.split(":", 1) for row in block.strip().split("\n")]
+            stream = go_string(dict(rows)["in"])
+            yield rows[0][1].strip(), [line[:-1] if line.endswith(b"\r") else line for line in stream.split(b"\n")[:-1]], rows
+
+
+def check_frames():
+    count = 0
+    for why, lines, rows in goldens("frames.golden"):
+        want = [value.strip() for key, value in rows if key == "out"]
+        encoded = [value.strip() for key, value in rows if key == "enc"]
+        for line, out, enc in zip(lines, want, encoded):
+            frame, quoted = decode(line), r'"(?:[^"\\]|\\.)*"(?:\*[0-9]+)?'
+            fields = {k: go_string(v).decode() for k, v in re.findall(" ([a-z][a-z0-9-]*)=(%s)" % quoted, out)}
+            text = re.search(" :(%s)$" % quoted, out)
+            check(frame == Frame(out[:4].strip(), fields, go_string(text.group(1)).decode() if text else ""), why)
+            check(encode(frame) == (line if enc == "same" else go_string(enc)[:-2]), why)
+            count += 1
+    for why, lines, rows in goldens("refused.golden"):
+        try:
+            decode(lines[0])
+        except ValueError:
+            count += 1
+        else:
+            check(False, "taken: " + why)
+    return "%d lines" % count
+
+
+def check_scram():
+    """The session by SCRAM of SPEC section 12.1, octet by octet."""
+    with open(os.path.join(PROTO, "SPEC.md"), encoding="utf-8") as f:
+        session = next(s for s in re.findall("```session\n(.*?)```", f.read(), re.S) if "AUTH mech=SCRAM-SHA-256 " in s)
+    lines = [line[3:].encode() for line in session.split("\n") if line[1:2] == ":"]
+    helo, greeting, first, challenge, final, welcome = [decode(line) for line in lines]
+    scram, data = Scram("columbia", "116bway"), lambda frame: frame.fields["data"]
+    random_part = re.search("r=(.{24})", data(first)).group(1)
+    check(scram.first(handshake_hash(lines[0], lines[1]), random_part) == data(first), "client-first-message")
+    check(scram.final(data(challenge)) == data(final), "client-final-message")
+    scram.verify(data(welcome))
+    for lie in data(welcome)[:-3] + "AA=", "", "e=other-error":
+        refuses(lambda: scram.verify(lie), "a wrong server signature")
+    for old, new in (",i=15000", ",i=4095"), (",i=15000", ",i=600001"), (",i=15000", ",i=015000"), ("r=Y", "r=Z"), (",s=", ",m=x,s="):
+        refuses(lambda: scram.final(data(challenge).replace(old, new)), new)
+    check(Scram("a=b,c", "x").first("", "N") == "n,,n=a=3Db=2Cc,r=N", "names in SCRAM")
+    return "as in SPEC.md"
+
+
+def refuses(step, what):
+    try:
+        step()
+    except Refused:
+        return
+    check(False, "taken: " + what)
+
+
+async def check_window():
+    """What a receiver shows (section 6.5)."""
+    shown = []
+    client = Client("", 0, "bob", "", lambda m: shown.append(m.id + m.text))
+    for message_id in "a.1", "a.1", "0a.2", "a.5", "a.3", "b.1", "a.6":
+        client._deliver(Frame("MESG", {"from": "A", "id": message_id, "t": "1"}, "A: !"))
+    check(shown == ["a.1!", "a.2!", "a.5!", "b.1!", "a.6!"], shown)
+    client.on_message = lambda m: 1 / 0
+    for _ in range(2):  # one that the application did not take comes again
+        try:
+            client._deliver(Frame("MESG", {"from": "A", "id": "a.7", "t": "1"}, "A:"))
+        except Lost:
+            continue
+        check(False, "taken, though the application failed")
+    return "%d of 7 shown" % len(shown)
+
+
+# ---------------------------------------------------------------- a server, and somebody on the way to it
+
+class Server:
+    def __init__(self, program, folder):
+        self.folder, self.port, self.process = folder, 0, None
+        self.args = [os.path.abspath(program), "-data", os.path.join(folder, "data"), "-timeout", "3s"]
+        with open(os.path.join(folder, "credentials.txt"), "w") as f:
+            os.fchmod(f.fileno(), 0o600)
+            f.write("alice wonderland\nbob builder\ncarol singer\n")
+
+    async def start(self):
+        with open(os.path.join(self.folder, "log"), "a") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.args, str(self.port), cwd=self.folder, stdout=asyncio.subprocess.PIPE, stderr=log)
+        said = ""
+        while "sha256:" not in said or "listening on" not in said:
+            line = await asyncio.wait_for(self.process.stdout.readline(), 20)
+            check(line, "chatd ended: " + said)
+            said += line.decode()
+        self.port = int(re.search(r"listening on 127\.0\.0\.1:(\d+)", said).group(1))
+        self.fingerprint = re.search("sha256:[0-9a-f]{64}", said).group()
+
+    async def stop(self, how=signal.SIGKILL):
+        if self.process and self.process.returncode is None:
+            self.process.send_signal(how)
+            await self.process.wait()
+
+
+class Proxy:
+    """On the way to the server. cut: ends connections after some octets, in the middle of what is said.
+    change: what it makes of each chunk that the server says."""
+    def __init__(self, server, cut=None, change=lambda octets: octets):
+        self.server, self.cut, self.change, self.cuts, self.on_the_way = server, cut, change, 0, b""
+
+    async def start(self):
+        self.listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self.listener.sockets[0].getsockname()[1]
+        return self
+
+    async def _serve(self, reader, writer):
+        try:
+            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        except OSError:
+            return writer.transport.abort()
+        left = [random.randint(*self.cut) if self.cut else 1 << 60]
+        both = [asyncio.ensure_future(self._pump(reader, to_writer, left, lambda octets: octets)),
+                asyncio.ensure_future(self._pump(to_reader, writer, left, lambda octets: self.change(octets)))]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if left[0] > 0 and not self.cut:
+            await asyncio.wait(both, timeout=1)
+        for each in both:
+            each.cancel()
+        writer.transport.abort()
+        to_writer.transport.abort()
+
+    async def _pump(self, reader, writer, left, change):
+        while True:
+            octets = await reader.read(4096)
+            self.on_the_way += octets[:1 << 16] if len(self.on_the_way) < 1 << 20 else b""
+            if not octets:
+                return writer.close()
+            writer.write(change(octets[:left[0]]))
+            await writer.drain()
+            left[0] -= len(octets)
+            if left[0] <= 0:
+                self.cuts += 1
+                return
+
+
+async def until(condition, what, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < end, what)
+        await asyncio.sleep(0.02)
+
+
+# ---------------------------------------------------------------- against the server
+
+async def check_exactly_once(server):
+    """Two users, 500 messages each way, connections cut again and again, two kill -9."""
+    proxy = await Proxy(server, cut=(4000, 14000)).start()
+    shown, clients = collections.defaultdict(list), {}
+    for user, password in ("alice", "wonderland"), ("bob", "builder"):
+        clients[user] = Client("localhost", proxy.port, user, password, shown[user].append, fingerprint=server.fingerprint, beat=4)
+        await clients[user].connect()
+    texts = {user: ["%d \\ \n%s é" % (i, "x" * random.randint(0, 60)) for i in range(MESSAGES)] for user in clients}
+
+    async def talk(user, other):
+        receipts = []
+        for text in texts[user]:
+            receipts.append(clients[user].send(other, text))
+            await asyncio.sleep(random.uniform(0, 0.02))
+        return await asyncio.gather(*receipts)
+
+    async def kill():
+        for _ in range(2):
+            await asyncio.sleep(2)
+            await server.stop()
+            await asyncio.sleep(0.2)
+            await server.start()
+    receipts = dict(zip(clients, (await asyncio.gather(talk("alice", "bob"), talk("bob", "alice"), kill()))[:2]))
+    proxy.cut = None
+    for user, other in ("alice", "bob"), ("bob", "alice"):
+        outcomes = collections.Counter(receipt.outcome for receipt in receipts[user])
+        check(set(outcomes) <= {"stored", "delivered"}, outcomes)
+        await until(lambda: len(shown[other]) >= MESSAGES, "%s was shown %d" % (other, len(shown[other])))
+        check([m.id for m in shown[other]] == [r.id for r in receipts[user]], "ids")
+        check([m.text for m in shown[other]] == texts[user], "the messages are not each once and in order")
+        check(all(m.sender == user and m.code == "MESG" for m in shown[other]), "senders")
+    check(proxy.cuts >= 20, "the proxy cut %d connections only" % proxy.cuts)
+    for said in b"hello", b"HELO", b"wonderland", b"MESG":
+        check(said not in proxy.on_the_way, "readable on the way: %r" % said)
+    await asyncio.gather(*(client.close() for client in clients.values()))
+    return "%d messages, %d cuts, 2 kills, %d logins" % (2 * MESSAGES, proxy.cuts, sum(c.connections for c in clients.values()))
+
+
+async def check_forgetting(server):
+    """A server that has forgotten the origin, and a client that has forgotten its numbers (section 6.6)."""
+    shown = []
+    proxy = await Proxy(server).start()
+    alice = Client("localhost", proxy.port, "alice", "wonderland", print, fingerprint=server.fingerprint)
+    carol = Client("localhost", server.port, "carol", "singer", shown.append, fingerprint=server.fingerprint)
+    await alice.connect()
+    await carol.connect()
+    check((await alice.send("carol", "one")).outcome in ("stored", "delivered"), "one")
+    proxy.change = lambda octets: b""  # the answer gets lost
+    lost, origin = alice.send("carol", "two"), alice.origin
+    await until(lambda: alice.unanswered, "two was not sent")
+    await asyncio.sleep(0.2)
+    await server.stop()
+    for name in os.listdir(os.path.join(server.folder, "data")):
+        if name.startswith("chat.db"):
+            os.unlink(os.path.join(server.folder, "data", name))
+    proxy.change = lambda octets: octets
+    await server.start()
+    check((await lost).outcome == "unknown", "what was unanswered is unknown")
+    check((await alice.send("carol", "three")).outcome in ("stored", "delivered"), "three")
+    check(alice.origin != origin, "the same origin")
+    origin, alice.highest = alice.origin, 0
+    alice.conn.writer.transport.abort()
+    await until(lambda: alice.origin != origin, "high= is above all that was sent, and nothing happens")
+    check((await alice.send("carol", "")).id == alice.origin + ".1", "numbers begin at 1")
+    await until(lambda: shown and not shown[-1].text, "the last message")
+    check([m.text for m in shown] in (["one", "two", "three", ""], ["one", "three", ""]), shown)
+    await alice.close()
+    await carol.close()
+    return "two origins given up"
+
+
+async def check_life(server):
+    """Heartbeat, lists, broadcasts, refusals, and a login from elsewhere."""
+    shown, events = [], []
+    bob = Client("localhost", server.port, "bob", "builder", shown.append, fingerprint=server.fingerprint)
+    carol = Client("localhost", server.port, "carol", "singer", print, events.append, fingerprint=server.fingerprint)
+    await bob.connect()
+    await carol.connect()
+    await asyncio.sleep(4)  # more than the server's timeout
+    reply, entries = await carol.ask("ONLN")
+    check(reply.code == "211" and [e.fields["user"] for e in entries] == ["bob"], entries)
+    check((await carol.send(None, "a\n\\b")).outcome == "stored", "broadcast")
+    await until(lambda: shown, "no broadcast")
+    check(shown[0].code == "BCST" and shown[0].text == "a\n\\b", shown)
+    check((await carol.send("nobody", "x"))[::2] == ("refused", "550"), "a message to nobody")
+    for text in "\x1b[2J", "\u202e", "x" * 7169:
+        try:
+            carol.send("bob", text)
+        except ValueError:
+            continue
+        check(False, "sent: %r" % text[:10])
+    check((await carol.send("bob", "x" * 7168)).outcome in ("stored", "delivered"), "the longest text")
+    check(bob.connections == carol.connections == 1, "a silent client was logged out")
+    again = Client("localhost", server.port, "bob", "builder", print, fingerprint=server.fingerprint)
+    await again.connect()
+    await asyncio.wait({bob.task}, timeout=10)
+    check(bob.task.done() and "why=replaced" in str(bob.task.exception()), "the client that was replaced")
+    await again.close()
+    await until(lambda: events and events[-1] == Frame("PRES", {"user": "bob", "on": "0"}, "bob logged out"), events)
+    await carol.close()
+    return "ok"
+
+
+async def check_refusals(server):
+    """Whom the client does not believe, and what it does not say to them."""
+    async def refused(what, why, *, port=server.port, password="wonderland", **options):
+        client = Client("localhost", port, "alice", password, print, **options)
+        try:
+            await asyncio.wait_for(client.connect(), 10)
+        except Refused as e:
+            check(why in str(e), "%s: refused because %s" % (what, e))
+            return
+        check(False, "%s is taken" % what)
+    key, cases = server.fingerprint, 3
+    await refused("a wrong password", "535", password="wrong", fingerprint=key)
+    proxy = await Proxy(server).start()
+    await refused("another key", "has the key " + key, port=proxy.port, fingerprint="sha256:" + "0" * 64)
+    await refused("a key without an authority", "nobody vouches", port=proxy.port)
+    for old, new, why in [(b"220 v=1 ", b"220 v=1 caps=x ", "501: "), (b" boot=", b" boot=0", "501: "),
+                          (b"SCRAM-SHA-256,PLAIN", b"PLAIN", "no way to log in"),
+                          (b"SCRAM-SHA-256,PLAIN", b"SCRAM-SHA-256-PLUS,PLAIN", "no way to log in"),
+                          (b",i=", b",i=9", "iterations"), (b"data=r=", b"data=r=x", "not of this login"),
+                          (b"data=v=", b"data=v=A", "does not know the password"), (b"data=v=", b"x=v=", "does not know the password")]:
+        changed = []
+
+        def change(octets):
+            changed.extend([1] * (old in octets))
+            return octets.replace(old, new)
+        proxy = await Proxy(server, change=change).start()
+        await refused("%s for %s" % (new, old), why, port=proxy.port, cleartext=True)
+        check(changed, "%s was never said" % old)
+        check(b"wonderland" not in proxy.on_the_way, "the password was told")
+        cases += 1
+    return "%d cases" % cases
+
+
+async def everything(program):
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(program, folder)
+        await server.start()
+        try:
+            for test in check_refusals, check_life, check_exactly_once, check_forgetting:
+                start = time.monotonic()
+                print("ok  %-20s %s, %.1f s" % (test.__name__[6:], await test(server), time.monotonic() - start), flush=True)
+        finally:
+            await server.stop(signal.SIGTERM)
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: check.py CHATD")
+    print("ok  %-20s %s" % ("frames", check_frames()))
+    print("ok  %-20s %s" % ("scram", check_scram()))
+    print("ok  %-20s %s" % ("window", asyncio.run(check_window())))
+    asyncio.run(everything(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()
