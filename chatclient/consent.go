@@ -36,6 +36,7 @@ type peers struct {
 	ln       net.Listener
 	local    bool // the server is on this machine
 	asks     bool // our key is registered also if we do not listen
+	begun    bool // there was a 230
 	closed   bool
 }
 
@@ -84,7 +85,7 @@ func (c *Client) RequestAddress(ctx context.Context, user string) error {
 	c.peers.asks = true
 	c.peers.mu.Unlock()
 	if first && c.conn != nil && !c.ended && !c.stopping {
-		c.register(c.conn)
+		c.register(c.conn, 0)
 	}
 	c.mu.Unlock()
 	_, err := c.ofUser(ctx, chatproto.ADDR, user)

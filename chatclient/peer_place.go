@@ -73,19 +73,33 @@ func interfacePlaces(port uint16) (places []netip.AddrPort) {
 	return places
 }
 
-// registers reports whether the server is to know our key.
-func (p *peers) registers() bool {
+// registers reports whether the server is to know our key, and the port with
+// it.
+func (p *peers) registers() (port uint16, yes bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ln != nil || p.asks
+	return p.port(), p.ln != nil || p.asks
 }
 
-// register tells the server our key, and where we listen. It is told anew on
-// every connection: the proof is of that one alone. Client.mu is held.
-func (c *Client) register(cn *conn) {
+// resumes reports whether this is the first login of a program that goes on
+// with the session of one before it. The consents of that are forgotten here;
+// registering no port ends them at the server, too, and the others are told
+// (SPEC section 8.3).
+func (p *peers) resumes(fresh bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := !p.begun
+	p.begun = true
+	return first && !fresh
+}
+
+// register tells the server our key, and on which port we listen, 0 for none.
+// It is told anew on every connection: the proof is of that one alone.
+// Client.mu is held.
+func (c *Client) register(cn *conn, port uint16) {
 	p := c.peers
 	p.mu.Lock()
-	port, local := p.port(), p.local
+	local := p.local
 	p.mu.Unlock()
 	k := newCall(chatproto.LSTN, "", "", "")
 	sig := cn.identity().Sign(c.name, p.id.key)

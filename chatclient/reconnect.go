@@ -222,8 +222,12 @@ func (c *Client) online(cn *conn, w *welcome) error {
 			cn.send(k)
 		}
 	}
-	if c.peers.registers() {
-		c.register(cn)
+	resumes := c.peers.resumes(w.fresh)
+	if port, registers := c.peers.registers(); registers {
+		if resumes && port != 0 {
+			c.register(cn, 0)
+		}
+		c.register(cn, port)
 	}
 	c.box.pump(cn)
 	c.box.admit(cn)
