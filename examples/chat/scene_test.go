@@ -184,8 +184,8 @@ func (s *scene) selfMade() *tls.Config {
 // trusts.
 func (s *scene) vouched(name string, from, to time.Time) *tls.Config {
 	s.t.Helper()
-	make := func(cert, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) []byte {
-		cert.SerialNumber, cert.Subject = big.NewInt(1), pkix.Name{CommonName: "test " + name}
+	make := func(cn string, cert, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) []byte {
+		cert.SerialNumber, cert.Subject = big.NewInt(1), pkix.Name{CommonName: cn}
 		der, err := x509.CreateCertificate(rand.Reader, cert, parent, key.Public(), parentKey)
 		if err != nil {
 			s.t.Fatal(err)
@@ -194,12 +194,12 @@ func (s *scene) vouched(name string, from, to time.Time) *tls.Config {
 	}
 	rootKey, key := newKey(s.t), newKey(s.t)
 	root := &x509.Certificate{NotBefore: from.AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(9, 0, 0), IsCA: true, BasicConstraintsValid: true}
-	roots := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: make(root, root, rootKey, rootKey)})
+	roots := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: make("an authority", root, root, rootKey, rootKey)})
 	if err := os.WriteFile(filepath.Join(s.home, "roots.pem"), roots, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	leaf := &x509.Certificate{NotBefore: from, NotAfter: to, DNSNames: []string{name}}
-	return s.withKey(tls.Certificate{Certificate: [][]byte{make(leaf, root, key, rootKey)}, PrivateKey: key})
+	return s.withKey(tls.Certificate{Certificate: [][]byte{make(name, leaf, root, key, rootKey)}, PrivateKey: key})
 }
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {

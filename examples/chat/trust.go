@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -48,12 +46,7 @@ func because(err error) string {
 	if err == nil {
 		return ""
 	}
-	text := oneLine(strings.TrimPrefix(err.Error(), "x509: "))
-	var name x509.HostnameError
-	if errors.As(err, &name) && bytes.Equal(name.Certificate.RawIssuer, name.Certificate.RawSubject) {
-		text = "its certificate is its own work" // as that of chatd is: which name it says does not matter
-	}
-	return " (" + text + ")"
+	return " (" + oneLine(strings.TrimPrefix(err.Error(), "x509: ")) + ")"
 }
 
 // oneLine is a text of others without its line ends.
