@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/creack/pty"
@@ -198,29 +197,32 @@ func TestReloadUnderLogins(t *testing.T) {
 	dir, file := folder(t, "alice wonderland\n")
 	p := launch(t, dir)
 	ctx, stop := context.WithCancel(t.Context())
-	var logins atomic.Int32
-	ended := make(chan struct{})
+	tried := make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(tried)
 		for ctx.Err() == nil {
 			c, err := p.login("alice", "wonderland")
-			if again := new(chatclient.GoodbyeError); errors.As(err, &again) {
-				continue
-			}
-			if err != nil {
-				t.Errorf("login %d: %v", logins.Load(), err)
+			if again := new(chatclient.GoodbyeError); err != nil && !errors.As(err, &again) {
+				t.Errorf("a login meanwhile: %v", err)
 				return
+			} else if err == nil {
+				c.Close()
 			}
-			c.Close()
-			logins.Add(1)
+			select {
+			case tried <- struct{}{}:
+			case <-ctx.Done():
+			}
 		}
 	}()
-	for i := 0; (i < 20 || logins.Load() < 5) && !t.Failed(); i++ {
+	for i := range 20 {
 		put(t, file, fmt.Sprintf("alice wonderland\nbob b%d\n", i))
 		p.hangUp()
 		p.out.await(t, `^read credentials\.txt again: 2 accounts\n`)
+		<-tried
 	}
 	stop()
-	<-ended
+	for range tried {
+	}
+	p.mustLogin("alice", "wonderland")
 	p.stop()
 }
