@@ -272,6 +272,17 @@ var originCases = []Case{
 		A login origin=- / origin=@drawn
 		A quit
 		A2 login origin={drawn} / known=0 high=0 new=1`},
+	{Name: "origin/forgotten", Section: "6.6", Rule: "an origin that AUTH says had a 230, and that the server does not hold, is not registered: the server draws one", script: `
+		X helo
+		X> AUTH user={A} pass={A.pass} origin=a1{hex} known=1
+		X< 230 new=1 known=0 high=0 origin=@drawn
+		X quit
+		A login origin=a1{hex} / known=0 !origin
+		A quit
+		Y helo
+		Y> AUTH user={A} pass={A.pass} origin=a1{hex} known=1
+		Y< 230 known=1 !origin
+		Y sync`},
 	{Name: "origin/sixteen", Section: "6.6", Rule: "the server keeps 16 origins of a user and evicts the one that was idle longest", server: func(s *serverCase) {
 		origin := func(i int) string { return fmt.Sprintf("origin=%x%s", 0xa0+i, s.vars["hex"]) }
 		for i := range 17 {

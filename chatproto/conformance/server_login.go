@@ -188,6 +188,12 @@ var badLoginCases = []Case{
 			x.want("501")
 		}
 	}},
+	{Name: "auth/bad-known", Section: "3.4", Rule: "known= that is no flag is answered 501", script: `
+		X helo
+		X> AUTH user={A} pass={A.pass} origin=a1 known=2
+		X< 501
+		X> AUTH user={A} pass={A.pass} known=
+		X< 501`},
 	{Name: "auth/empty-password", Section: "4.3", Rule: "an empty password is a password", script: `
 		X helo
 		X> AUTH user={nobody} pass=

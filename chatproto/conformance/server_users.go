@@ -47,6 +47,40 @@ var blockCases = []Case{
 			A quit
 			A2 login / mail=0`)
 	}},
+	{Name: "block/hidden-leaves", Section: "9.5", Rule: "under the policy hide a blocked user sees the blocker log out, and log in again at the UBLK; what was sent meanwhile is gone", server: func(s *serverCase) {
+		if !s.suite.hides {
+			s.skipf("the server tells of blocks")
+		}
+		s.play(`
+			B login pres=1
+			A login
+			B< PRES user={A} on=1
+			A> BLOK user={B}
+			A< 200
+			B< PRES user={A} on=0
+			B> SEND n=1 to={A} :hello?
+			B< 201 n=1
+			A> UBLK user={B}
+			A< 200
+			B< PRES user={A} on=1
+			B> SEND n=2 to={A} :and now?
+			A< MESG :{B}: and now?
+			B< 201 n=2
+			A quit
+			B< PRES user={A} on=0
+			A2 login / mail=1
+			A2< MESG :{B}: and now?`)
+	}},
+	{Name: "block/hidden-consents", Section: "9.5", Rule: "under the policy hide a block ends the consents of both directions with why=gone", server: func(s *serverCase) {
+		if !s.suite.hides {
+			s.skipf("the server tells of blocks")
+		}
+		s.play(granted + `
+			A> BLOK user={B}
+			A< 200
+			B< RVKD user={A} owner={B} why=gone
+			A< RVKD user={B} owner={B} why=gone`)
+	}},
 	{Name: "block/leaks-nothing", Section: "9.5", Rule: "no reply to a blocked user depends on whether the blocker is online", server: func(s *serverCase) {
 		a, b := s.login("A"), s.login("B")
 		a.send("BLOK user=" + s.vars["B"])
