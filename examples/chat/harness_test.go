@@ -246,22 +246,28 @@ type pipeSeat struct {
 
 func pipes(t *testing.T, name, port string, flags ...string) seat {
 	t.Helper()
-	p := &pipeSeat{t: t, name: name, lines: make(chan string, 1024)}
-	p.cmd = exec.Command(filepath.Join(binaries, "chat"), append(flags, "127.0.0.1", port)...)
-	p.cmd.Env = environment(t, port)
-	p.cmd.Stderr = &p.stderr
+	cmd := exec.Command(filepath.Join(binaries, "chat"), append(flags, "127.0.0.1", port)...)
+	cmd.Env = environment(t, port)
+	return startPipes(t, name, cmd)
+}
+
+// startPipes starts a client whose input and output are pipes.
+func startPipes(t *testing.T, name string, cmd *exec.Cmd) *pipeSeat {
+	t.Helper()
+	p := &pipeSeat{t: t, name: name, cmd: cmd, lines: make(chan string, 1024)}
+	cmd.Stderr = &p.stderr
 	var err error
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	out, err := p.cmd.StdoutPipe()
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.cmd.Start(); err != nil {
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.cmd.Process.Kill(); p.cmd.Wait() })
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	go func() {
 		defer close(p.lines)
 		in := bufio.NewScanner(out)

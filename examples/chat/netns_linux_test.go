@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -32,6 +33,7 @@ type lab struct {
 	prefix string // of the names of its namespaces
 	dir    string
 	port   string // of chatd
+	key    string // its fingerprint
 }
 
 // labs counts those of this process.
@@ -118,10 +120,13 @@ func (l *lab) serve() {
 	l.t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	stop := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 	in := bufio.NewReader(out)
-	for l.port == "" {
+	for l.port == "" || l.key == "" {
 		line, err := in.ReadString('\n')
 		if err != nil {
-			l.t.Fatalf("chatd does not say where it listens: %v", err)
+			l.t.Fatalf("chatd does not say where it listens and what its key is: %v", err)
+		}
+		if print, ok := strings.CutPrefix(line, "certificate fingerprint: "); ok {
+			l.key = strings.TrimSpace(print)
 		}
 		if m := regexp.MustCompile(`^listening on ` + regexp.QuoteMeta(labServer) + `:(\d+)\n$`).FindStringSubmatch(line); m != nil {
 			l.port = m[1]
@@ -132,37 +137,22 @@ func (l *lab) serve() {
 }
 
 // sit starts chat on the machine of the same name, for whoever sits there.
-func (l *lab) sit(name string) *pipeSeat {
+func (l *lab) sit(name string, flags ...string) *pipeSeat {
 	l.t.Helper()
-	cmd := l.command(name, filepath.Join(binaries, "chat"), "-cleartext", "-config", filepath.Join(l.dir, name), labServer, l.port)
-	return startPipes(l.t, name, cmd)
+	flags = append(flags, "-config", filepath.Join(l.dir, name), labServer, l.port)
+	return startPipes(l.t, name, l.command(name, filepath.Join(binaries, "chat"), flags...))
 }
 
-// startPipes starts a client whose input and output are pipes.
-func startPipes(t *testing.T, name string, cmd *exec.Cmd) *pipeSeat {
-	t.Helper()
-	p := &pipeSeat{t: t, name: name, cmd: cmd, lines: make(chan string, 1024)}
-	cmd.Stderr = &p.stderr
-	var err error
-	if p.stdin, err = cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
+// lastWord sends something in cleartext from a machine to the server, which
+// whoever reads along sees after everything before it.
+func (l *lab) lastWord(host string) string {
+	l.t.Helper()
+	const word = "the test is over"
+	script := fmt.Sprintf("exec 3<>/dev/tcp/%s/%s && echo %s >&3", labServer, l.port, word)
+	if out, err := l.command(host, "bash", "-c", script).CombinedOutput(); err != nil {
+		l.t.Fatalf("%v %s", err, out)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	go func() {
-		defer close(p.lines)
-		in := bufio.NewScanner(out)
-		for in.Scan() {
-			p.lines <- in.Text()
-		}
-	}()
-	return p
+	return word
 }
 
 // observe reads along with everything that passes a port of the bridge.
@@ -217,30 +207,42 @@ func packetSocket(namespace, link string) (fd int, err error) {
 }
 
 // The mission's consent session between two machines: the address that A is
-// shown is that of B, and who reads along where B is plugged in sees what goes
-// through the server, which is in cleartext here, and nothing of what is
-// private.
+// shown is that of B, and who reads along where B is plugged in sees nothing of
+// what is private; without TLS to the server, what goes through that.
 func TestMachines(t *testing.T) {
-	t.Parallel()
 	script, err := os.ReadFile("testdata/mission/private.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLab(t)
-	l.serve()
-	observer := l.observe("portB")
-	const public = "message B everybody sees this"
 	played := strings.Replace(string(script), "{port} 127.0.0.1 B", "{port} "+labB+" B", 1)
-	played = strings.Replace(played, "B: ^C\n", "A> "+public+"\nB< A: everybody sees this\nB: ^C\n", 1)
-	if strings.Count(played, labB) != 1 || !strings.Contains(played, public) {
+	played = strings.Replace(played, "B: ^C\n", "A> message B by the server\nB< A: by the server\nB: ^C\n", 1)
+	if strings.Count(played, labB) != 1 || strings.Count(played, "by the server") != 2 {
 		t.Fatal("the mission's session is another one now")
 	}
-	playSeats(t, played, func(name string) seat { return l.sit(name) })
-	seen := observer.until("A: everybody sees this")
-	if direct := seen.between(labA, labB); len(direct) == 0 || direct[0] != 0x16 {
-		t.Errorf("between A and B there passed %d octets, want TLS", len(direct))
+	for _, cleartext := range []bool{true, false} {
+		t.Run(fmt.Sprintf("cleartext=%t", cleartext), func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.serve()
+			observer := l.observe("portB")
+			flags := []string{"-fingerprint", l.key}
+			hidden := []string{"p2p message", "PEER ", "from=A to=B origin="}
+			if cleartext {
+				flags = []string{"-cleartext"}
+			} else {
+				hidden = append(hidden, "by the server", "GETA", "AUTH")
+			}
+			playSeats(t, played, func(name string) seat { return l.sit(name, flags...) })
+			seen := observer.until(l.lastWord("B"))
+			if direct := seen.between(labA, labB); len(direct) == 0 || direct[0] != 0x16 {
+				t.Errorf("between A and B there passed %d octets, want TLS", len(direct))
+			}
+			if got := bytes.Contains(seen.between(labServer, labB), []byte("A: by the server")); got != cleartext {
+				t.Errorf("what goes through the server is seen: %t", got)
+			}
+			seen.hides(t, hidden...)
+		})
 	}
-	seen.hides(t, "p2p message", "PEER ", "from=A to=B origin=")
 }
 
 // Two machines that cannot reach each other, and both reach the server: it
@@ -282,17 +284,20 @@ func TestSeparateMachines(t *testing.T) {
 	a.shows("B: revoked")
 	a.input("private B still there?")
 	a.shows("no consent")
-	a.input("message B everybody sees this")
+	a.input("message B by the server")
 	a.shows("done")
-	b.shows("A: everybody sees this")
+	b.shows("A: by the server")
 
-	for o, mine := range map[*observer]string{atA: "SEND n", atB: "A: everybody sees this"} {
-		seen := o.until(mine)
+	for host, o := range map[string]*observer{"A": atA, "B": atB} {
+		seen := o.until(l.lastWord(host))
 		if direct := seen.between(labA, labB); len(direct) > 0 {
 			t.Errorf("between A and B there passed %d octets", len(direct))
 		}
 		if relayed := seen.relayed(); len(relayed) < 20*len(secret) {
 			t.Errorf("%d octets were relayed", len(relayed))
+		}
+		if !bytes.Contains(seen.between(labServer, labA), []byte(" :by the server")) && !bytes.Contains(seen.between(labServer, labB), []byte("A: by the server")) {
+			t.Error("what goes through the server is not seen")
 		}
 		seen.hides(t, "swordfish", "PEER ", "MESG n=")
 	}
