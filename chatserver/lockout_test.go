@@ -1,9 +1,11 @@
 package chatserver_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -284,4 +286,39 @@ func (b *brokenAccounts) Verifier(ctx context.Context, user string) (*chatserver
 		return v, errBroken
 	}
 	return v, err
+}
+
+// The log names who failed, from where, and how many tries are left; and
+// nothing that anybody could log in with.
+func TestLoginLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		srv := &chatserver.Server{Accounts: demo, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+		var secrets []string
+		for _, password := range []string{"hunter2", "passA"} {
+			secrets = append(secrets, password, valueOf(try(t, srv, 1, "A", password, " origin=a1"), "token"))
+			c := newScramClient(t, dial(t, srv, "127.0.0.1:5000"), "SCRAM-SHA-256", "A", password)
+			c.extra = " origin=a2"
+			answer := c.run()
+			secrets = append(secrets, valueOf(answer, "token"), c.first, c.final, c.final[len(c.final)-44:], c.signature)
+		}
+		c := newScramClient(t, dial(t, srv, "127.0.0.1:5000"), "SCRAM-SHA-256", "A", "passA")
+		c.editFinal = swap("r=", "r=x")
+		answers(t, "changed on the way", c.run(), changed)
+		secrets = append(secrets, c.final)
+		if err := srv.Close(); err != nil {
+			t.Fatal(err)
+		}
+		said := log.String()
+		for _, secret := range secrets {
+			if secret != "" && strings.Contains(said, secret) {
+				t.Errorf("the log has %q:\n%s", secret, said)
+			}
+		}
+		for _, want := range []string{`msg="login refused" remote=127.0.0.2:5000 account=A mech=PLAIN left=2`, "mech=SCRAM-SHA-256 left=2", "changed on the way"} {
+			if !strings.Contains(said, want) {
+				t.Errorf("the log lacks %q:\n%s", want, said)
+			}
+		}
+	})
 }

@@ -29,6 +29,14 @@ type logins struct {
 	entering sync.RWMutex
 }
 
+// changed notes that accounts have changed. Who was about to enter by what was
+// true before is in when it returns, and nobody else will be.
+func (l *logins) changed() {
+	l.entering.Lock()
+	defer l.entering.Unlock()
+	l.epoch.Add(1)
+}
+
 // secretSize is the size of the server's secret.
 const secretSize = 32
 

@@ -17,11 +17,8 @@ func (s *Server) EndRemoved(ctx context.Context) error {
 	if err := s.start(); err != nil {
 		return err
 	}
-	l := &s.logins
-	l.epoch.Add(1)
-	l.entering.Lock() // who was about to enter is in
-	l.entering.Unlock()
-	l.deriver.forget()
+	s.logins.changed()
+	s.logins.deriver.forget()
 	var online []string
 	s.roster.mu.RLock()
 	for _, u := range s.roster.users {

@@ -179,7 +179,7 @@ func (s *Server) changeAccount(ctx context.Context, user string, decide func(*st
 	case <-s.stopped:
 		return ErrServerClosed
 	}
-	s.logins.epoch.Add(1)
+	s.logins.changed()
 	s.logins.attempts.forget(user)
 	s.saveAttempts()
 	s.dismiss(user)

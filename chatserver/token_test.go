@@ -74,7 +74,8 @@ func TestToken(t *testing.T) {
 		{"by SCRAM", func(t *testing.T, srv *chatserver.Server, token string) {
 			c := newScramClient(t, dial(t, srv, "127.0.0.2:5000"), "SCRAM-SHA-256", "A", "passA")
 			c.extra = " origin=a1"
-			answers(t, "the first step without", c.run(), "450 ")
+			c.greet()
+			answers(t, "the first step without", c.begin(), "450 ")
 			c = newScramClient(t, dial(t, srv, "127.0.0.2:5000"), "SCRAM-SHA-256", "A", "passA")
 			c.extra = auth(token)
 			answer := c.run()
