@@ -89,7 +89,7 @@ type origin struct {
 type batch struct {
 	used    bool // it was cut
 	msgs    set
-	back    set // of these, what a batch that failed held
+	back    set                  // of these, what a batch that failed held
 	bodies  [recipients]set      // as cut: the mailboxes of what it holds
 	acks    [recipients]set      // what it deletes
 	windows [maxOrigins]windowID // of its messages
