@@ -331,6 +331,7 @@ func (s *scene) check() {
 	got = strings.ReplaceAll(got, ":"+s.port, ":(port)")
 	got = strings.ReplaceAll(got, " "+s.port, " (port)")
 	got = strings.ReplaceAll(got, s.home, "(home)")
+	got = strings.ReplaceAll(got, " ^C\n", "\n") // which terminals show or not
 	got = times.ReplaceAllString(got, "(time)")
 	got = address.ReplaceAllString(got, "(port) 127.0.0.1 B")
 	got = lostWhy.ReplaceAllString(got, "The connection is lost (why)")
