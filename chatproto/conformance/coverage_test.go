@@ -74,6 +74,7 @@ var musts = []must{
 	{section: "8.3", quote: "An owner MUST take lines only from users", why: private + "chatclient's tests, and chatclient/internal/consentcache's search"},
 	{section: "8.3", quote: "MUST close the lines of that user", why: private + "as above"},
 	{section: "8.3", quote: "MUST stop listening and forget all consents", why: private + "as above"},
+	{section: "8.3", quote: "MUST send LSTN without `port=` before the one with it", why: private + "chatclient's test that kills the owner"},
 	{section: "8.4", quote: "The dialler MUST end the handshake", why: private + "chatclient's tests of private lines"},
 	{section: "8.4", quote: "The acceptor MUST end it", why: private + "as above"},
 	{section: "8.5", quote: "It MUST NOT connect, whatever it was given", why: private + "chatclient's tests of addresses (a server's part: listen/bad-places)"},
