@@ -8,10 +8,8 @@ order, however often the connection is lost. Private chat it does not have.
 """
 import argparse
 import asyncio
-import base64
 import collections
 import getpass
-import hashlib
 import hmac
 import ipaddress
 import logging
@@ -22,219 +20,15 @@ import secrets
 import ssl
 import sys
 import threading
-import unicodedata
 
-LINE, TEXT, WINDOW = 8192, 7168, 256  # section 10
+from connection import ALWAYS, ANSWERS, CODES, REQUESTS, Connection, Lost, expect, leaves, number
+from frames import Frame, encode, escape
+from login import Refused, Scram, handshake_hash, key_of, tls
+
+TEXT, WINDOW = 7168, 256              # section 10
 SEEN, WAITING = 65536, 10000          # records of senders; messages that were not yet written
 log = logging.getLogger("parley")
-ANSWERS = {                           # section 4.1, as far as this client asks
-    "HELO": "220 505", "AUTH": "230 334 450 505 535", "QUIT": "221", "SEND": "201 452 550 552 553",
-    "CAST": "201 552", "ONLN": "111 211", "BLOK": "200 550", "UBLK": "200 550"}
-ALWAYS = "451 455 429 500 501 503 530"
-CODES = set((" ".join(ANSWERS.values()) + " 202 331 421 551 554 " + ALWAYS).split())
-EVENTS = "MESG BCST PRES RQST GETA RVKD RLAY RDAT".split()
-REQUESTS = "HELO AUTH QUIT LSTN SEND CAST ONLN BLOK UBLK ADDR CNST RVKE ACKD PEER".split()
 
-
-class Lost(Exception):
-    """The connection is of no use any more; the client makes another, after retry seconds at least."""
-    def __init__(self, why, retry=0.0):
-        super().__init__(why)
-        self.retry = retry
-
-
-class Refused(Exception):
-    """The server refused for good, or is not the one that it should be: nobody tries again."""
-
-
-# ---------------------------------------------------------------- frames (section 3)
-
-Frame = collections.namedtuple("Frame", "code fields text", defaults=({}, ""))
-CHARS = r"[\x21-\x5b\x5d-\x7e\u00a0-\u061b\u061d-\u200d\u2010-\u2027\u202f-\u2065\u206a-\U0010ffff%s]*"
-VALUE = CHARS % "" + r"(?:\\[nt\\s]" + CHARS % "" + ")*"
-GRAMMAR = re.compile(r"([A-Z]{4}|[1-5][0-9]{2})((?: [a-z][a-z0-9-]{0,15}=" + VALUE + r")*)"
-                     r"(?: :(" + CHARS % " " + r"(?:\\[nt\\]" + CHARS % " " + r")*))?")
-ESCAPES = {"\n": "\\n", "\t": "\\t", "\\": "\\\\"}
-UNESCAPES = {"\\n": "\n", "\\t": "\t", "\\\\": "\\", "\\s": " "}
-
-
-def escape(s):
-    return re.sub(r"[\n\t\\]", lambda m: ESCAPES[m.group()], s)
-
-
-def unescape(s):
-    return re.sub(r"\\.", lambda m: UNESCAPES[m.group()], s)
-
-
-def encode(frame):
-    """The frame's line without its end, in canonical form. ValueError: it has none."""
-    line = frame.code + "".join(" %s=%s" % (k, escape(v).replace(" ", "\\s")) for k, v in frame.fields.items())
-    line = (line + (" :" + escape(frame.text) if frame.text else "")).encode()
-    if decode(line) != frame:
-        raise ValueError("not to be encoded")
-    return line
-
-
-def decode(line):
-    """The frame of a line without its end. ValueError: it is none."""
-    match = GRAMMAR.fullmatch(line.decode())
-    if not match or len(line) + 2 > LINE:
-        raise ValueError("no frame: %r" % line[:80])
-    code, fields, text = match.groups(default="")
-    pairs = [field.split("=", 1) for field in fields.split(" ")[1:]]
-    if len(pairs) > 16 or len(dict(pairs)) < len(pairs):
-        raise ValueError("too many fields, or one twice: %r" % line[:80])
-    return Frame(code, {k: unescape(v) for k, v in pairs}, unescape(text))
-
-
-def number(frame, key, default=None):
-    value = frame.fields.get(key, default)
-    if not re.fullmatch("0|[1-9][0-9]{0,19}", value or "") or int(value) >= 1 << 64:
-        raise Lost("%s with %s=%s" % (frame.code, key, value))
-    return int(value)
-
-
-# ---------------------------------------------------------------- TLS and SCRAM (section 9)
-
-def tls(fingerprint):
-    """What to demand of the server: with a fingerprint its key alone counts, see key_of."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.set_alpn_protocols(["parley/1"])
-    if fingerprint:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
-def key_of(certificate):
-    """The fingerprint of a certificate (DER): the SHA-256 of its SubjectPublicKeyInfo."""
-    def element(at):  # where the content of the element at this place begins and ends
-        length, at = certificate[at + 1], at + 2
-        if length & 0x80:
-            at, length = at + (length & 0x7f), int.from_bytes(certificate[at:at + (length & 0x7f)], "big")
-        return at, at + length
-    at = element(element(0)[0])[0]  # in Certificate, in TBSCertificate
-    if certificate[at] == 0xa0:     # the version
-        at = element(at)[1]
-    for _ in range(5):              # serial number, algorithm, issuer, validity, subject
-        at = element(at)[1]
-    return "sha256:" + hashlib.sha256(certificate[at:element(at)[1]]).hexdigest()
-
-
-def opaque(password):
-    """PRECIS OpaqueString (RFC 8265), but for the context rules of RFC 5892."""
-    s = unicodedata.normalize("NFC", "".join(" " if unicodedata.category(c) == "Zs" else c for c in password))
-    refused = (unicodedata.category(c)[0] not in "LMNPS" and c != " " or
-               re.match("[\u034f\u1100-\u11ff\u17b4\u17b5\u180b-\u180f\u3164\ua960-\ua97c\ud7b0-\ud7fb\ufe00-\ufe0f"
-                        "\uffa0\U000e0100-\U000e01ef]", c) for c in s)
-    return password if any(refused) else s
-
-
-def unbase64(s):
-    octets = base64.b64decode(s, validate=True)
-    if base64.b64encode(octets).decode() != s:
-        raise ValueError("not canonical base64")
-    return octets
-
-
-def handshake_hash(helo, greeting):
-    """Of the HELO line and the 220 line (section 9.2, rule 3)."""
-    return base64.b64encode(hashlib.sha256(helo + b"\n" + greeting).digest()).decode()
-
-
-class Scram:
-    """Logins of one user by SCRAM-SHA-256, one after the other. The flag is `n`: Python's ssl gives no
-    exporter, so this client could not bind to the connection, whatever the server lists."""
-    def __init__(self, user, password):
-        self.user = user.replace("=", "=3D").replace(",", "=2C")
-        self.password = opaque(password).encode()
-        self.keys = None, None  # (salt, iterations), what was derived of them
-
-    def first(self, hashed, random_part=None):
-        self.nonce = (random_part or base64.b64encode(secrets.token_bytes(18)).decode()) + hashed
-        self.bare = "n=%s,r=%s" % (self.user, self.nonce)
-        return "n,," + self.bare
-
-    def final(self, server_first):
-        match = re.fullmatch("r=([^,]*),s=([^,]*),i=([1-9][0-9]{0,9})", server_first)
-        if not match or not match.group(1).startswith(self.nonce) or len(match.group(1)) == len(self.nonce):
-            raise Refused("the server's answer is not of this login")
-        nonce, salt, iterations = match.group(1), unbase64(match.group(2)), int(match.group(3))
-        if not 4096 <= iterations <= 600000:  # before anything is derived
-            raise Refused("the server asks for %d iterations" % iterations)
-        if self.keys[0] != (salt, iterations):
-            self.keys = (salt, iterations), hashlib.pbkdf2_hmac("sha256", self.password, salt, iterations)
-        sign = lambda key, message: hmac.new(key, message.encode(), hashlib.sha256).digest()
-        client_key = sign(self.keys[1], "Client Key")
-        without_proof = "c=biws,r=" + nonce
-        message = ",".join([self.bare, server_first, without_proof])
-        signature = sign(hashlib.sha256(client_key).digest(), message)
-        self.expected = "v=" + base64.b64encode(sign(sign(self.keys[1], "Server Key"), message)).decode()
-        return without_proof + ",p=" + base64.b64encode(bytes(a ^ b for a, b in zip(client_key, signature))).decode()
-
-    def verify(self, server_final):
-        if not hmac.compare_digest(server_final.encode(), self.expected.encode()):
-            raise Refused("the server does not know the password: it is not the one that it should be")
-
-
-# ---------------------------------------------------------------- one connection
-
-class Connection:
-    def __init__(self, reader, writer):
-        self.reader, self.writer, self.buffer = reader, writer, b""
-        self.queue = collections.deque()   # requests without an answer, in their order (section 5.2)
-        self.resend = collections.deque()  # what was unanswered before this connection
-        self.asks = collections.deque()    # requests that are lost with it
-        self.taken = self.acked = 0        # deliveries (section 6.5)
-        self.quit = False
-        writer.transport.set_write_buffer_limits(16384)  # so that an ACKD need not wait behind much
-
-    def write(self, frame):
-        self.writer.write(encode(frame) + b"\r\n")
-        self.written = asyncio.get_running_loop().time()
-
-    async def read(self, timeout):
-        while b"\n" not in self.buffer:
-            if len(self.buffer) > LINE:
-                raise Lost("a line without an end")
-            octets = await asyncio.wait_for(self.reader.read(16384), timeout)
-            if not octets:
-                raise Lost("end of input")
-            self.buffer += octets
-        line, _, self.buffer = self.buffer.partition(b"\n")
-        return decode(line[:-1] if line.endswith(b"\r") else line)
-
-    async def ask(self, frame):
-        """The answer to a HELO or AUTH."""
-        self.write(frame)
-        while True:
-            answer = await self.read(30)
-            leaves(answer)
-            if answer.code.isdigit():
-                if answer.code in CODES and answer.code not in (ANSWERS[frame.code] + " " + ALWAYS).split():
-                    raise Lost("%s answers %s" % (answer.code, frame.code))
-                return answer
-            if answer.code in EVENTS + REQUESTS:
-                raise Lost(answer.code + " before the login")
-
-
-def leaves(frame):
-    """Raises if the frame ends the connection (section 5.1), or refuses HELO or AUTH for good (section 7.6)."""
-    if frame.code in ("GBYE", "421"):
-        if frame.fields.get("why") in ("replaced", "removed"):
-            raise Refused("%s why=%s: %s" % (frame.code, frame.fields["why"], frame.text))
-        raise Lost("%s: %s" % (frame.code, frame.text), number(frame, "retry", "0") / 1000)
-
-
-def expect(frame, code):
-    if frame.code == code:
-        return
-    if frame.code[0] == "4":
-        raise Lost("%s: %s" % (frame.code, frame.text), number(frame, "retry", "0") / 1000)
-    raise Refused("%s: %s" % (frame.code, frame.text))
-
-
-# ---------------------------------------------------------------- the client
 
 Message = collections.namedtuple("Message", "code sender id time text")  # code: MESG, or BCST for a broadcast
 # What became of a message: `stored`, `delivered`, `refused`, `maybe delivered` (it was sent again and then
@@ -411,20 +205,23 @@ class Client:
         return min(self.beat, number(welcome, "beat", "%d" % (self.beat * 1000)) / 1000)
 
     async def _write(self, conn, beat):
+        """Writes what there is to write: acknowledgements, what is sent again, the rest. It begins with
+        little at a time. Else connections that live shortly would be full of what was sent already, and
+        lost before the first answer, again and again."""
         while True:
             self.wake.clear()
             request = None
             if conn.taken > conn.acked:
                 conn.acked = conn.taken
                 conn.write(Frame("ACKD", {"count": str(conn.taken)}))
-            elif conn.resend:
+            elif conn.resend and len(conn.queue) < conn.window:
                 request = conn.resend.popleft()
                 request.resent = True
-            elif conn.asks:
+            elif conn.asks and not conn.resend:
                 request = conn.asks.popleft()
-            elif self.unsent and self.n + 1 < next(iter(self.unanswered), self.n + 1) + WINDOW:
+            elif self.unsent and not conn.resend and len(conn.queue) < conn.window and self.n + 1 < next(iter(self.unanswered), self.n + 1) + WINDOW:
                 request = self.unsent.popleft()
-            elif self.closing and not self.unsent and not conn.queue:
+            elif self.closing and not self.unsent and not conn.resend and not conn.queue:
                 request, conn.quit = Request("QUIT", {}), True
             elif conn.written + beat / 2 <= asyncio.get_running_loop().time():
                 conn.write(Frame("LIVE"))
@@ -444,6 +241,7 @@ class Client:
                 conn.queue.append(request)
                 conn.write(Frame(request.verb, {"n": str(request.n), **request.fields}, request.text))
             await conn.writer.drain()
+            await asyncio.sleep(0)  # drain alone lets nobody else run
             if conn.quit:
                 return
 
@@ -476,6 +274,7 @@ class Client:
                 request.entries.append(frame)
                 return False
             conn.queue.popleft()
+            conn.window += 1
             if self.unanswered.pop(n, None) is None:
                 request.finish(frame)
                 continue
