@@ -85,7 +85,7 @@ func hostOf(addr string) string {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.WithZone("").String()
 	}
-	return strings.TrimSuffix(host, ".")
+	return host
 }
 
 // serverName returns what pins call the server.

@@ -467,7 +467,7 @@ func TestTLSDeadline(t *testing.T) {
 func TestCloseNotify(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFar(t, selfMade(t, newKey(t), year1999, year2001))
-		var end byteCount
+		var end slowWriter
 		cfg := farConfig(func(ctx context.Context) (net.Conn, error) {
 			nc, err := s.dial(ctx)
 			end.Conn = nc
@@ -488,15 +488,19 @@ func TestCloseNotify(t *testing.T) {
 	})
 }
 
-// A byteCount keeps what was written last.
-type byteCount struct {
+// A slowWriter takes a moment for each write, and keeps the last.
+type slowWriter struct {
 	net.Conn
 	last []byte
 }
 
-func (c *byteCount) Write(p []byte) (int, error) {
-	c.last = append([]byte(nil), p...)
-	return c.Conn.Write(p)
+func (c *slowWriter) Write(p []byte) (int, error) {
+	time.Sleep(time.Millisecond)
+	n, err := c.Conn.Write(p)
+	if err == nil {
+		c.last = append([]byte(nil), p...)
+	}
+	return n, err
 }
 
 // Close does not wait for a server that reads nothing.
