@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,7 +16,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -134,11 +132,16 @@ func thumbprint(protected string) string {
 	header, _ := base64.RawURLEncoding.DecodeString(protected)
 	var h struct{ JWK struct{ X, Y string } }
 	json.Unmarshal(header, &h)
-	number := func(s string) *big.Int {
+	point := []byte{4} // uncompressed
+	for _, s := range []string{h.JWK.X, h.JWK.Y} {
 		b, _ := base64.RawURLEncoding.DecodeString(s)
-		return new(big.Int).SetBytes(b)
+		point = append(point, b...)
 	}
-	print, _ := acme.JWKThumbprint(crypto.PublicKey(&ecdsa.PublicKey{Curve: elliptic.P256(), X: number(h.JWK.X), Y: number(h.JWK.Y)}))
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		return ""
+	}
+	print, _ := acme.JWKThumbprint(key)
 	return print
 }
 
