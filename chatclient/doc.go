@@ -100,6 +100,20 @@
 //     Consent and Private until [Client.AcceptPeerKey];
 //     [Client.SafetyNumber] is what two people compare first.
 //
+// # Which server
+//
+// The connection is encrypted, and the server verified before anything is said
+// to it: by the key that the application was told, by an authority, by the key
+// that it had before, or by a person's word, see [ServerKeyError]. Then the
+// client proves its password by SCRAM, without telling it and for this
+// connection alone, and believes nothing of the server until that has proved
+// in turn that it knows the account ([ErrServerProof]). The password itself is
+// sent only if the server offers nothing else, and only to one that is
+// verified, or is on this machine. With a [PinFile] it is noticed when a server
+// has another key ([ErrServerChanged]), or offers worse logins than before
+// ([ErrDowngrade]), also by the next program; without one it is as long as the
+// Client lives. Cleartext is spoken only where Config.Cleartext says so.
+//
 // # Goroutines
 //
 // A Client's methods may be called by any goroutine, also from callbacks: all
