@@ -176,16 +176,6 @@ func (k *clientCase) start(ctx context.Context) {
 	}()
 }
 
-// isOver reports whether the client that was started has ended.
-func (k *clientCase) isOver() bool {
-	select {
-	case <-k.ended:
-		return true
-	default:
-		return false
-	}
-}
-
 // awaitEnd waits for the client that was started to end.
 func (k *clientCase) awaitEnd() {
 	if k.suite.target.Start == nil {
