@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 
@@ -31,7 +32,7 @@ func TestReloadAccounts(t *testing.T) {
 	put(t, file, "alice looking-glass\ncarol singer\n")
 	p.hangUp()
 	p.out.await(t, `^read credentials\.txt again: 2 accounts\n`)
-	<-bob.Done()
+	ends(t, bob)
 	if bye := new(chatclient.GoodbyeError); !errors.As(bob.Err(), &bye) || bye.Why != "removed" {
 		t.Errorf("bob's session ended with %v", bob.Err())
 	}
@@ -55,6 +56,16 @@ func TestReloadAccounts(t *testing.T) {
 	warning := strings.ReplaceAll(plaintextWarning, "%n", "2")
 	if got := p.stop(); got != warning+warning {
 		t.Errorf("it says\n%s\nwant\n%s", got, warning+warning)
+	}
+}
+
+// ends waits for a client that the server sends away.
+func ends(t *testing.T, c *chatclient.Client) {
+	t.Helper()
+	select {
+	case <-c.Done():
+	case <-time.After(patience):
+		t.Fatalf("%s is still served", c.User())
 	}
 }
 
@@ -99,7 +110,7 @@ func TestReloadDemo(t *testing.T) {
 	put(t, filepath.Join(dir, defaultCredentials), "dora explorer\n")
 	p.hangUp()
 	p.out.await(t, `^read credentials\.txt again: 1 accounts\n`)
-	<-columbia.Done()
+	ends(t, columbia)
 	p.mustLogin("dora", "explorer")
 	if _, err := p.login("columbia", "116bway"); !errors.Is(err, chatproto.ErrDenied) {
 		t.Errorf("a demo account beside a file: %v", err)
