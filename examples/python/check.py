@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Checks the client: the goldens and sessions of chatproto, and against a real server.
+"""Checks the client: the vectors and a session of chatproto, and against a real server.
 
 check.py CHATD runs the program chatd, breaks connections to it, kills it, lies in its name, and fails unless
 each message is shown once and in order, and whoever is not to be believed is not.
 """
-import ast
 import asyncio
 import collections
 import os
@@ -17,105 +16,11 @@ import time
 from types import SimpleNamespace
 
 from client import Client
-from connection import Lost
-from frames import Frame, decode, encode
-from login import Refused, Scram, handshake_hash
+from frames import Frame
+from login import Refused
+from vectors import check, check_all
 
-PROTO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "chatproto")
 MESSAGES = 500
-
-
-def check(holds, what):
-    if not holds:
-        raise AssertionError(what)
-
-
-# ---------------------------------------------------------------- what chatproto says of itself
-
-def go_string(s):
-    """The octets of "x"*3 + "\\u00e9\\n", as Go writes them."""
-    octets = b""
-    for quoted, _, times in re.findall(r'"((?:[^"\\]|\\.)*)"(\*([0-9]+))?', s):
-        part = b""
-        for piece in re.findall(r"\\x[0-9a-f]{2}|\\u.{4}|\\U.{8}|\\.|[^\\]", quoted):
-            part += bytes([int(piece[2:], 16)]) if piece.startswith("\\x") else \
-                ast.literal_eval('"%s"' % piece).encode() if piece.startswith("\\") else piece.encode()
-        octets += part * int(times or 1)
-    return octets
-
-
-def goldens(name):
-    with open(os.path.join(PROTO, "testdata", "v1", name), encoding="utf-8") as f:
-        for block in f.read().split("\n\n")[1:]:
-            rows = [row.split(":", 1) for row in block.strip().split("\n")]
-            stream = go_string(dict(rows)["in"])
-            yield rows[0][1].strip(), [line[:-1] if line.endswith(b"\r") else line for line in stream.split(b"\n")[:-1]], rows
-
-
-def check_frames():
-    count = 0
-    for why, lines, rows in goldens("frames.golden"):
-        want = [value.strip() for key, value in rows if key == "out"]
-        encoded = [value.strip() for key, value in rows if key == "enc"]
-        for line, out, enc in zip(lines, want, encoded):
-            frame, quoted = decode(line), r'"(?:[^"\\]|\\.)*"(?:\*[0-9]+)?'
-            fields = {k: go_string(v).decode() for k, v in re.findall(" ([a-z][a-z0-9-]*)=(%s)" % quoted, out)}
-            text = re.search(" :(%s)$" % quoted, out)
-            check(frame == Frame(out[:4].strip(), fields, go_string(text.group(1)).decode() if text else ""), why)
-            check(encode(frame) == (line if enc == "same" else go_string(enc)[:-2]), why)
-            count += 1
-    for why, lines, rows in goldens("refused.golden"):
-        try:
-            decode(lines[0])
-        except ValueError:
-            count += 1
-        else:
-            check(False, "taken: " + why)
-    return "%d lines" % count
-
-
-def check_scram():
-    """The session by SCRAM of SPEC section 12.1, octet by octet."""
-    with open(os.path.join(PROTO, "SPEC.md"), encoding="utf-8") as f:
-        session = next(s for s in re.findall("```session\n(.*?)```", f.read(), re.S) if "AUTH mech=SCRAM-SHA-256 " in s)
-    lines = [line[3:].encode() for line in session.split("\n") if line[1:2] == ":"]
-    helo, greeting, first, challenge, final, welcome = [decode(line) for line in lines]
-    scram, data = Scram("columbia", "116bway"), lambda frame: frame.fields["data"]
-    random_part = re.search("r=(.{24})", data(first)).group(1)
-    check(scram.first(handshake_hash(lines[0], lines[1]), random_part) == data(first), "client-first-message")
-    check(scram.final(data(challenge)) == data(final), "client-final-message")
-    scram.verify(data(welcome))
-    for lie in data(welcome)[:-3] + "AA=", "", "e=other-error":
-        refuses(lambda: scram.verify(lie), "a wrong server signature")
-    for old, new in (",i=15000", ",i=4095"), (",i=15000", ",i=600001"), (",i=15000", ",i=015000"), ("r=Y", "r=Z"), (",s=", ",m=x,s="):
-        refuses(lambda: scram.final(data(challenge).replace(old, new)), new)
-    check(Scram("a=b,c", "x").first("", "N") == "n,,n=a=3Db=2Cc,r=N", "names in SCRAM")
-    return "as in SPEC.md"
-
-
-def refuses(step, what):
-    try:
-        step()
-    except Refused:
-        return
-    check(False, "taken: " + what)
-
-
-async def check_window():
-    """What a receiver shows (section 6.5)."""
-    shown = []
-    client = Client("", 0, "bob", "", lambda m: shown.append(m.id + m.text))
-    for message_id in "a.1", "a.1", "0a.2", "a.5", "a.3", "b.1", "a.6":
-        client._deliver(Frame("MESG", {"from": "A", "id": message_id, "t": "1"}, "A: !"))
-    check(shown == ["a.1!", "a.2!", "a.5!", "b.1!", "a.6!"], shown)
-    client.on_message = lambda m: 1 / 0
-    for _ in range(2):  # one that the application did not take comes again
-        try:
-            client._deliver(Frame("MESG", {"from": "A", "id": "a.7", "t": "1"}, "A:"))
-        except Lost:
-            continue
-        check(False, "taken, though the application failed")
-    return "%d of 7 shown" % len(shown)
 
 
 # ---------------------------------------------------------------- a server, and somebody on the way to it
@@ -357,9 +262,7 @@ async def everything(program):
 def main():
     if len(sys.argv) != 2:
         sys.exit("usage: check.py CHATD")
-    print("ok  %-20s %s" % ("frames", check_frames()))
-    print("ok  %-20s %s" % ("scram", check_scram()))
-    print("ok  %-20s %s" % ("window", asyncio.run(check_window())))
+    check_all()
     asyncio.run(everything(sys.argv[1]))
 
 
