@@ -116,7 +116,7 @@ var dial = func(ctx context.Context, addr string) (net.Conn, error) {
 func (o *options) config(l *login, stderr io.Writer) (cfg chatclient.Config, err error) {
 	cfg = chatclient.Config{
 		Addr: o.addr, User: l.user, Password: l.password, Credentials: l.credentials,
-		Fingerprint: o.fingerprint, Heartbeat: o.heartbeat, PeerListen: o.listen,
+		Fingerprint: o.fingerprint, Heartbeat: o.heartbeat, PeerListen: o.listen, Relay: true,
 	}
 	missing, err := openHome(o.home, &cfg)
 	if err != nil {
