@@ -15,7 +15,7 @@
 // function of its verb (request.go, and one file a concept: auth.go,
 // message.go, presence.go, block.go, consent.go). An accepted message enters
 // the mailboxes of its audience (mailbox.go) and the open batch of the
-// committer (commit.go). A mailbox puts what may leave into its connection's
+// committer (commit.go, batch.go). A mailbox puts what may leave into its connection's
 // outbound buffer (outbound.go), and when the read is dealt with, every
 // connection that was touched is flushed once. Answers wait in the
 // connection's queue of replies (reply.go) until their message is stored or
