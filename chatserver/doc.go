@@ -10,14 +10,15 @@
 //
 // What comes before the first line of a connection is dealt with in
 // opening.go: a PROXY header (proxy.go), the limits of strangers
-// (stranger.go), TLS (tls.go). Then its goroutine (conn.go) reads all frames that one read brought
-// in. Each goes through the phase table (chatproto.Machine) to the one
-// function of its verb (request.go, and one file a concept: auth.go,
+// (stranger.go), TLS (tls.go). Then its goroutine (conn.go) reads all frames
+// that one read brought in (input.go; what is idle has no goroutine, see
+// idle_linux.go). Each goes through the phase table (chatproto.Machine) to the
+// one function of its verb (request.go, and one file a concept: auth.go,
 // message.go, presence.go, block.go, consent.go). An accepted message enters
 // the mailboxes of its audience (mailbox.go) and the open batch of the
-// committer (commit.go, batch.go). A mailbox puts what may leave into its connection's
-// outbound buffer (outbound.go), and when the read is dealt with, every
-// connection that was touched is flushed once. Answers wait in the
+// committer (commit.go, batch.go). A mailbox puts what may leave into its
+// connection's outbound buffer (outbound.go), and when the read is dealt with,
+// every connection that was touched is flushed once. Answers wait in the
 // connection's queue of replies (reply.go) until their message is stored or
 // delivered, and leave in the order of the requests.
 //
