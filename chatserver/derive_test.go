@@ -135,15 +135,19 @@ func TestDerivationsTakeTurns(t *testing.T) {
 			defer running.Add(-1)
 			return inner(p, salt, i)
 		}
+		loginLine(t, srv, 3, "A", true)
 		for i := range 20 {
 			go loginLine(t, srv, 1, fmt.Sprint("u", i), true)
 		}
 		synctest.Wait()
+		if took := loginLine(t, srv, 3, "A", true); took > 0 {
+			t.Errorf("a name that was derived waits for %v", took)
+		}
 		if took := loginLine(t, srv, 2, "A", true); took > 2*time.Second {
 			t.Errorf("another source waits for %v", took)
 		}
 		time.Sleep(time.Minute)
-		if most.Load() != 1 || n.Load() != 21 {
+		if most.Load() != 1 || n.Load() != 22 {
 			t.Errorf("%d derivations, %d at once", n.Load(), most.Load())
 		}
 	})
@@ -171,6 +175,11 @@ func TestDerivationWaitEnds(t *testing.T) {
 		start := time.Now()
 		if err := at(1).spend(t.Context(), "c", 4096); err != nil || time.Since(start) != 19*time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := at(2).spend(ctx, "c", 4096); err != nil {
+			t.Errorf("the source that gave up has its turn no more: %v", err)
 		}
 	})
 }

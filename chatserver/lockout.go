@@ -97,7 +97,7 @@ func (a *attempts) wait(key attemptKey, lock time.Duration) time.Duration {
 		}
 		a.drop(key)
 	}
-	if f := a.failed[key.all()]; f != nil && !a.isProven(key, now) && now.Sub(f.last) <= failuresFor {
+	if f := a.failed[key.all()]; f != nil && !a.isProven(key, now) {
 		if left := min(f.last.Add(backoff(f.n)).Sub(now), backoffMax); left > 0 {
 			return left
 		}

@@ -224,20 +224,23 @@ func TestEndRemoved(t *testing.T) {
 		b.want("111 n=1 user=A")
 		b.want("111 n=1 user=C")
 		b.want("211")
+		b.say("SEND n=1 to=columbia :who was never here")
+		b.want("201 n=1")
 		accounts.Store(&chatserver.Credentials{"B": "new"})
 		if err := srv.EndRemoved(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		a.want("GBYE why=removed :The operator has ended your session")
 		a.want("")
-		b.say("ONLN n=2\r\nSEND n=3 to=A\r\nSEND n=4 to=C")
+		b.say("ONLN n=2\r\nSEND n=3 to=A\r\nSEND n=4 to=C\r\nSEND n=5 to=columbia")
 		b.want("211 n=2")
 		b.want("550 n=3")
 		b.want("550 n=4")
+		b.want("550 n=5")
 		answers(t, "a session whose password changed goes on; a login needs the new one", try(t, srv, 1, "B", "passB", ""), "535")
 		accounts.Store(&demo)
-		b.say("SEND n=5 to=A :welcome back")
-		b.want("201 n=5")
+		b.say("SEND n=6 to=A :welcome back")
+		b.want("201 n=6")
 	})
 }
 
