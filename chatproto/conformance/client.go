@@ -92,6 +92,8 @@ type clientCase struct {
 	suite  *clientSuite
 	ended  chan struct{} // closed when the client that was started has returned
 	past   []*visit
+	lines  []*line
+	doors  []net.Listener
 	memory *clientMemory
 }
 
@@ -268,6 +270,12 @@ func (k *clientCase) farewell() {
 
 // cutOff ends the connections.
 func (k *clientCase) cutOff() {
+	for _, d := range k.doors {
+		d.Close()
+	}
+	for _, l := range k.lines {
+		l.close()
+	}
 	for _, v := range k.past {
 		v.close()
 	}

@@ -58,6 +58,8 @@ func (b *bot) take(ctx context.Context, m chatclient.Message) error {
 		b.do(func() { b.c.RequestAddress(ctx, name) })
 	case "!consent":
 		b.do(func() { b.c.Consent(ctx, name) })
+	case "!private":
+		b.do(func() { b.c.Private(ctx, name, append(words, "", "")[2]) })
 	case "!quit":
 		b.do(func() { b.c.Logout(ctx) })
 	default:
@@ -108,10 +110,12 @@ func TestClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	conformance.Client(t, l, account, func(ctx context.Context, addr string, _ conformance.Account) error {
-		return runBot(ctx, config(func(ctx context.Context) (net.Conn, error) {
+		cfg := config(func(ctx context.Context) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", addr)
-		}))
+		})
+		cfg.Callbacks.OnPrivate = func(context.Context, chatclient.PrivateMessage) error { return nil }
+		return runBot(ctx, cfg)
 	})
 }
 

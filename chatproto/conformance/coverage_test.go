@@ -18,7 +18,6 @@ type must struct {
 
 const (
 	inside  = "it is about what a program keeps or tells inside, which nobody sees from outside: "
-	private = "it is about the line between two clients, at which the suite does not stand: "
 	network = "it is about how the connection was made, which is done before the suite has it: "
 )
 
@@ -36,7 +35,7 @@ var musts = []must{
 	{section: "4.2", quote: "MUST NOT have done anything of the request then", why: inside + "a server cannot be made to fail inside; chatserver's tests have stores that do"},
 	{section: "4.2", quote: "MUST carry the same `n=`", server: "reply/lstn reply/blok check/n-on-helo-and-auth check/missing-field"},
 	{section: "4.2", quote: "A client MUST NOT put `n=` on HELO", client: "helo/first auth/who ackd/soon"},
-	{section: "4.3", quote: "MUST forget all consents", why: private + "chatclient's tests of consents"},
+	{section: "4.3", quote: "MUST forget all consents", client: "private/other-boot"},
 	{section: "4.3", quote: "MUST NOT send the next step before the answer", client: "auth/one-at-a-time"},
 	{section: "4.3", quote: "MUST verify the last one before it believes anything else", client: "scram/wrong-signature scram/no-signature"},
 	{section: "5.1", quote: "MUST NOT send a request that its own phase does not allow", client: "helo/first auth/one-at-a-time"},
@@ -71,14 +70,14 @@ var musts = []must{
 	{section: "7.3", quote: "MUST NOT be silent for longer than B", server: "beat/timeout beat/live-keeps", client: "beat/client beat/own"},
 	{section: "7.3", quote: "The server MUST send LIVE", server: "beat/server beat/person"},
 	{section: "7.6", quote: "MUST NOT reconnect by itself", client: "return/replaced return/removed return/refused auth/refused helo/no-common-version helo/refused"},
-	{section: "8.3", quote: "An owner MUST take lines only from users", why: private + "chatclient's tests, and chatclient/internal/consentcache's search"},
-	{section: "8.3", quote: "MUST close the lines of that user", why: private + "as above"},
-	{section: "8.3", quote: "MUST stop listening and forget all consents", why: private + "as above"},
-	{section: "8.3", quote: "MUST send LSTN without `port=` before the one with it", why: private + "chatclient's test that kills the owner"},
-	{section: "8.4", quote: "The dialler MUST end the handshake", why: private + "chatclient's tests of private lines"},
-	{section: "8.4", quote: "The acceptor MUST end it", why: private + "as above"},
-	{section: "8.5", quote: "It MUST NOT connect, whatever it was given", why: private + "chatclient's tests of addresses (a server's part: listen/bad-places)"},
-	{section: "8.6", quote: "MUST NOT consent, dial or take lines until", why: private + "chatclient's tests of identities"},
+	{section: "8.3", quote: "An owner MUST take lines only from users", client: "private/asked-only private/refused-consent private/early private/wrong-key private/expired"},
+	{section: "8.3", quote: "MUST close the lines of that user", client: "private/revoked private/blocked private/new-session"},
+	{section: "8.3", quote: "MUST stop listening and forget all consents", client: "private/new-session private/session-goes-on"},
+	{section: "8.3", quote: "it MUST send LSTN without `port=`", client: "private/forgets"},
+	{section: "8.4", quote: "The dialler MUST end the handshake", client: "private/dials-another-key private/dials-out"},
+	{section: "8.4", quote: "The acceptor MUST end it", client: "private/stranger private/wrong-key private/alpn"},
+	{section: "8.5", quote: "It MUST NOT connect, whatever it was given", server: "listen/bad-places", client: "private/dials-not-to-low-ports"},
+	{section: "8.6", quote: "MUST NOT consent, dial or take lines until", client: "private/key-changed private/dials-not-a-changed-key"},
 	{section: "8.7", quote: "MUST NOT have more than 32,768 octets on the way", server: "relay/window relay/acknowledged"},
 	{section: "9.1", quote: "a server MUST refuse a client that offers others only", why: network + "chatserver's tests of TLS"},
 	{section: "9.1", quote: "A client MUST verify the server before it sends AUTH", why: network + "chatclient's tests of TLS"},

@@ -18,6 +18,7 @@ var sessionCases = []Case{
 		B> ADDR user={A}
 		B< 202
 		A2 login origin=a1{hex} / new=0 known=1 :
+		A2 sync
 		A2 maybe RQST user={B}
 		C absent {A}`},
 	{Name: "session/half-close", Section: "5.3", Rule: "at an end of input without QUIT the server answers what it has read, and closes", script: `

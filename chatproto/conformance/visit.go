@@ -31,6 +31,10 @@ type visit struct {
 	lives    int
 	last     uint64 // the highest number that came on this connection
 	quit     bool
+	boot     string // of the 220 that was sent
+	user     string // of the 230
+	listens  *heard // the last LSTN, nil before one came
+	listened []*heard
 	lastLine time.Time
 	out      []byte // on its way to the client
 	begun    []byte // the line that is being sent by raw
@@ -118,6 +122,8 @@ func (v *visit) take(h *heard) {
 	case chatproto.ACKD:
 		v.takeACKD(h)
 		return
+	case chatproto.LSTN:
+		v.checkLSTN(h)
 	case chatproto.QUIT:
 		v.quit = true
 	case chatproto.HELO:
@@ -209,7 +215,7 @@ func (v *visit) answersItself(h *heard) string {
 // answerOwed answers what is answered by itself and whose turn it is. mu is
 // held.
 func (v *visit) answerOwed() {
-	for len(v.owed) > 0 {
+	for len(v.owed) > 0 && len(v.begun) == 0 {
 		code := v.answersItself(v.owed[0])
 		if code == "" {
 			return
@@ -249,6 +255,7 @@ func (v *visit) raw(octets string) {
 		v.begun = v.begun[i+1:]
 	}
 	v.out = append(v.out, octets...)
+	v.answerOwed()
 	v.notify()
 }
 
@@ -265,6 +272,7 @@ func (v *visit) heed(line string) {
 		v.machine.Event(f.Code)
 		return
 	}
+	v.noteGreeting(&f)
 	lo, hi, _ := f.Range("n")
 	if v.machine.Reply(f.Code, lo, hi) != nil || f.Code.Class() == 1 || f.Code == chatproto.ReplyUnavailable {
 		return
