@@ -211,6 +211,9 @@ func readLine(line []byte) (h *heard, fault string) {
 		fault = fmt.Sprintf("a line that does not end in CR LF (section 3.1): %s", quoted(string(line)))
 	}
 	h = &heard{line: string(body), frame: new(chatproto.Frame)}
+	if line[0] == 0x16 {
+		return nil, "it begins with TLS, where it is to speak cleartext"
+	}
 	if err := chatproto.Parse(h.frame, bytes.Clone(body)); err != nil {
 		return nil, fmt.Sprintf("a line that is no frame (section 3.1): %s: %v", quoted(h.line), err)
 	}

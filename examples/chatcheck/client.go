@@ -25,9 +25,9 @@ func (o *options) checkClient(ctx context.Context, stdout io.Writer) (*conforman
 		fmt.Fprintf(stdout, "checking a client that connects to %s: %s\n", l.Addr(), strings.Join(o.args, " "))
 	} else {
 		fmt.Fprintf(stdout, `listening on %[1]s
-Run the client so that it connects to %[1]s, logs in as %[2]s with the password
-%[3]s, and sends every message back to its sender; and run it again whenever it
-ends:
+Run the client so that it connects to %[1]s in cleartext, logs in as %[2]s
+with the password %[3]s, and sends every message back to its sender; and run it
+again whenever it ends:
 
   while :; do YOUR-CLIENT %[1]s %[2]s %[3]s; done
 

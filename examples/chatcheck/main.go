@@ -6,8 +6,8 @@
 //
 // A server is connected to, with three accounts of it that nobody else uses
 // meanwhile; see -credentials. A client is what COMMAND runs, once a case; it
-// is to connect to {addr} (or {host} and {port}), log in as {user} with
-// {password}, and send every message back to its sender. Without a COMMAND
+// is to connect to {addr} (or {host} and {port}) in cleartext, log in as {user}
+// with {password}, and send every message back to its sender. Without a COMMAND
 // chatcheck says what to run by hand.
 //
 // It prints what a program does wrong, and which rule of which section says
