@@ -86,8 +86,10 @@ func TestIdle(t *testing.T) {
 	b.Close()
 	a.say("SEND n=20 to=B :you there?\r\n")
 	a.want("201 n=20 how=stored")
-	if len(srv.idle.conns) > 1 {
-		t.Errorf("%d connections are watched", len(srv.idle.conns))
+	srv.idle.mu.Lock()
+	defer srv.idle.mu.Unlock()
+	if n := len(srv.idle.conns); n > 1 {
+		t.Errorf("%d connections are watched", n)
 	}
 }
 
