@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
+	"github.com/parleyproto/parley/chatproto/handshake"
 )
 
 // authState is what a connection keeps from HELO until it is logged in.
@@ -101,6 +102,8 @@ func (c *conn) firstStep(f *chatproto.Frame) *chatproto.Error {
 	pass, hasPass := f.Get("pass")
 	data, hasData := f.Get("data")
 	switch {
+	case a.mech == handshake.MechExternal:
+		return c.external(f, a)
 	case a.mech != mechPlain:
 		if hasPass || !hasData {
 			return bad("SCRAM takes data= and no password")
@@ -244,7 +247,11 @@ func (c *conn) judge(ctx context.Context, a attempt, key attemptKey, check func(
 		c.denied(a, key)
 		return nil, nil
 	}
-	return c.admit(ctx, a, key)
+	u, refused := c.admit(ctx, a)
+	if u != nil {
+		s.logins.attempts.succeed(key)
+	}
+	return u, refused
 }
 
 // denied answers a wrong password or proof.
@@ -262,7 +269,7 @@ func (c *conn) denied(a attempt, key attemptKey) {
 
 // admit returns the account of a login that was proved, unless the application
 // does not want it now.
-func (c *conn) admit(ctx context.Context, a attempt, key attemptKey) (*user, *chatproto.Error) {
+func (c *conn) admit(ctx context.Context, a attempt) (*user, *chatproto.Error) {
 	s := c.srv
 	if hook := s.Hooks.AuthorizeLogin; hook != nil {
 		info := c.info()
@@ -272,7 +279,6 @@ func (c *conn) admit(ctx context.Context, a attempt, key attemptKey) (*user, *ch
 			return nil, nil
 		}
 	}
-	s.logins.attempts.succeed(key)
 	u, err := s.user(ctx, a.user)
 	if err != nil || u == nil {
 		return nil, &chatproto.Error{Code: chatproto.ReplyInternal, Err: err}

@@ -26,26 +26,27 @@ type conn struct {
 
 	// Of the serving goroutine. user, sess, acks and beat are settled by the
 	// login, under mu, before anybody else knows the connection.
-	isLocal bool    // what local says
-	told    bool    // of, by OnConnect: OnDisconnect follows
-	ahead   bool    // first was read, and is still to be given to the reader
-	first   [1]byte // what was looked at to tell TLS from text
-	failed  int     // logins, for a wrong password or proof
-	reader  *chatproto.Reader
-	in      *chatproto.Frame
-	now     time.Time // when the read that is dealt with came
-	verb    chatproto.Code
-	tag     uint64 // the request's number, 0 if it has none
-	by      sweep
-	auth    *authState // nil before HELO, and once it is logged in
-	user    *user
-	sess    *session
-	acks    bool // the client acknowledges deliveries
-	quiet   bool // it wants no presence
-	relays  bool // it may use relayed lines
-	beat    time.Duration
-	ended   bool   // the client says nothing more
-	why     string // the connection ended, for OnDisconnect
+	isLocal  bool    // what local says
+	told     bool    // of, by OnConnect: OnDisconnect follows
+	ahead    bool    // first was read, and is still to be given to the reader
+	first    [1]byte // what was looked at to tell TLS from text
+	failed   int     // logins, for a wrong password or proof
+	reader   *chatproto.Reader
+	in       *chatproto.Frame
+	now      time.Time // when the read that is dealt with came
+	verb     chatproto.Code
+	tag      uint64 // the request's number, 0 if it has none
+	by       sweep
+	auth     *authState // nil before HELO, and once it is logged in
+	user     *user
+	sess     *session
+	acks     bool // the client acknowledges deliveries
+	quiet    bool // it wants no presence
+	relays   bool // it may use relayed lines
+	callable bool // it may be called back
+	beat     time.Duration
+	ended    bool   // the client says nothing more
+	why      string // the connection ended, for OnDisconnect
 
 	socket   socket       // nc, if it is one and not TLS
 	lent     *inputBuffer // the reader's, if it is of the pool
@@ -54,7 +55,8 @@ type conn struct {
 	fresh    bool         // the goroutine has done nothing yet
 	heard    bool         // something was read since silentTo was set
 	done     chan struct{}
-	slab     *slab // messages to come
+	callee   *callee // whom the server made it for; nil if it did not
+	slab     *slab   // messages to come
 	slabUsed int
 
 	taken   int // deliveries acknowledged; of the writer's goroutine if the client does not acknowledge
@@ -218,6 +220,8 @@ func (c *conn) crowded() bool {
 // long.
 func (c *conn) deadline() time.Time {
 	switch {
+	case c.sess == nil && c.callee != nil:
+		return c.callee.until
 	case c.sess == nil:
 		return c.opened.Add(c.srv.LoginTimeout)
 	case c.beat == 0:
@@ -377,6 +381,9 @@ func (c *conn) finish() {
 	s.log.Debug("connection ended", "remote", addrText(c.nc.RemoteAddr()), "why", c.why)
 	if hook := s.Hooks.OnDisconnect; hook != nil && c.told {
 		hook(s.ctx, c.info(), c.why)
+	}
+	if c.callee != nil && c.sess == nil {
+		close(c.callee.over)
 	}
 	if c.done != nil {
 		close(c.done)

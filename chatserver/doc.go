@@ -20,7 +20,8 @@
 // connection's outbound buffer (outbound.go), and when the read is dealt with,
 // every connection that was touched is flushed once. Answers wait in the
 // connection's queue of replies (reply.go) until their message is stored or
-// delivered, and leave in the order of the requests.
+// delivered, and leave in the order of the requests. Who is away and wants to be
+// called is (dialback.go, dialler.go), and its connection served like any other.
 //
 // # Locks
 //
@@ -43,6 +44,7 @@
 //	deriver.mu       keys derived of passwords
 //	strangers.mu     connections that are not logged in
 //	rates.mu         how often a source does something
+//	dialler.mu       who is called back, and who waits for it
 //
 // None is held while a hook runs. Only user.login is held while the store is
 // waited for, and none at all while a socket is written. Accounts are asked

@@ -2,6 +2,7 @@ package chatserver
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ func (c *conn) helo(f *chatproto.Frame) {
 	fields := append([]field{
 		{"v", strconv.Itoa(v.Number)}, {"mech", strings.Join(mechanisms, ",")}, {"boot", c.srv.boot},
 		{"t", strconv.FormatInt(time.Now().UnixMilli(), 10)},
-	}, c.agreeRelay(f)...)
+	}, c.agree(f)...)
 	c.auth = &authState{mechanisms: mechanisms, hash: handshake.Hash(canonical(f), greeting(c.tag, fields))}
 	c.reply(chatproto.ReplyGreeting, "", fields...)
 }
@@ -43,6 +44,9 @@ func (c *conn) helo(f *chatproto.Frame) {
 // (SPEC section 9.2). A password is not taken in cleartext from another
 // machine.
 func (c *conn) mechanisms() (names []string) {
+	if c.callee != nil {
+		return []string{handshake.MechExternal}
+	}
 	scram := c.srv.verifiers() != nil
 	plus := scram && c.binding() != nil
 	only := c.srv.RequireBinding && c.tls != nil
@@ -88,8 +92,26 @@ func flag(f *chatproto.Frame, key string, absent bool) (value, ok bool) {
 	return string(v) == "1", string(v) == "0" || string(v) == "1"
 }
 
+// agree reads which capabilities HELO offers, and returns what the 220 says of
+// those that the server has, too.
+func (c *conn) agree(f *chatproto.Frame) []field {
+	offered := strings.Split(f.Value("caps"), ",")
+	c.relays = !c.srv.NoRelay && slices.Contains(offered, capRelay)
+	c.callable = c.srv.DialBack && c.tls != nil && slices.Contains(offered, handshake.CapDialBack)
+	var agreed []string
+	if c.relays {
+		agreed = append(agreed, capRelay)
+	}
+	if c.callable {
+		agreed = append(agreed, handshake.CapDialBack)
+	}
+	if agreed == nil {
+		return nil
+	}
+	return []field{{"caps", strings.Join(agreed, ",")}}
+}
+
 // capabilities reports whether caps=, if there is one, is a list of names.
-// This version has none to agree on.
 func capabilities(f *chatproto.Frame) bool {
 	v, has := f.Get("caps")
 	if !has {

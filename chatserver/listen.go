@@ -8,8 +8,8 @@ import (
 	"github.com/parleyproto/parley/chatproto/handshake"
 )
 
-// A listener is what LSTN says of a client: where it takes private lines, and
-// by which key others know it.
+// A listener is what LSTN says to others of a client: where it takes private
+// lines, and by which key they know it.
 type listener struct {
 	key  string // "" without
 	port uint64 // 0: it takes none
@@ -21,6 +21,10 @@ type listener struct {
 // so any more, ends the consents that rest on it.
 func (c *conn) listen(f *chatproto.Frame) {
 	l, refused := c.listener(f)
+	var r *reach
+	if refused == nil {
+		r, refused = c.reachable(f, l)
+	}
 	if refused != nil {
 		c.refuse(refused, "")
 		return
@@ -37,6 +41,7 @@ func (c *conn) listen(f *chatproto.Frame) {
 	}
 	old, had := cs.listens[c.user]
 	cs.listens[c.user] = l
+	c.sess.setReach(r)
 	rekeyed := had && old.key != "" && old.key != l.key
 	moved := had && (old.port != l.port || old.addr != l.addr || old.cand != l.cand)
 	var hooks []func()
@@ -49,7 +54,11 @@ func (c *conn) listen(f *chatproto.Frame) {
 		}
 	}
 	cs.mu.Unlock()
-	c.reply(chatproto.ReplyOK, "")
+	var fields []field
+	if r != nil {
+		fields = []field{{"lease", millis(c.srv.Lease)}}
+	}
+	c.reply(chatproto.ReplyOK, "", fields...)
 	c.by.flush()
 	for _, hook := range hooks {
 		hook()

@@ -31,8 +31,10 @@ const (
 
 // source is the address that a lockout holds for: an IPv4 address, an IPv6
 // /64, or nothing for what has no IP address.
-func source(a net.Addr) netip.Prefix {
-	ip := addrOf(a)
+func source(a net.Addr) netip.Prefix { return sourceOf(addrOf(a)) }
+
+// sourceOf is source of an address.
+func sourceOf(ip netip.Addr) netip.Prefix {
 	if !ip.IsValid() {
 		return netip.Prefix{}
 	}

@@ -62,6 +62,9 @@ func (b *mailbox) accept(m *message, by *sweep) *chatproto.Error {
 		m.place = place
 	}
 	b.pump(by)
+	if b.conn == nil && b.srv.DialBack {
+		by.call(b.user)
+	}
 	return nil
 }
 

@@ -12,26 +12,24 @@ import (
 const startsTLS = 0x16
 
 // open does what comes before the first line: a proxy's header, the limits of
-// new connections, and TLS if the client begins with it. It reports whether
-// there are lines to be read.
+// new connections, and TLS if the client begins with it, or was called. It
+// reports whether there are lines to be read.
 func (c *conn) open() bool {
 	s := c.srv
-	if !c.fromProxy() {
+	if c.callee == nil && !c.fromProxy() {
 		return false
 	}
 	c.isLocal = c.local()
 	c.reader.Short(true)
-	refused, oldest := s.strangers.enter(c, &s.Limits)
-	if oldest != nil {
-		oldest.leave(turnedAway("Too many connections that are not logged in. Please try again later", 0))
-	}
-	if refused != nil {
-		c.leave(refused)
+	if c.callee == nil && !c.letIn() {
 		return false
 	}
 	c.told = true
 	if hook := s.Hooks.OnConnect; hook != nil {
 		hook(s.ctx, c.info())
+	}
+	if c.callee != nil {
+		return c.startTLS()
 	}
 	switch first, ok := c.lookAhead(); {
 	case !ok:
@@ -43,6 +41,18 @@ func (c *conn) open() bool {
 		return false
 	}
 	return true
+}
+
+// letIn reports whether there is room for a stranger, and sends it away if not.
+func (c *conn) letIn() bool {
+	refused, oldest := c.srv.strangers.enter(c, &c.srv.Limits)
+	if oldest != nil {
+		oldest.leave(turnedAway("Too many connections that are not logged in. Please try again later", 0))
+	}
+	if refused != nil {
+		c.leave(refused)
+	}
+	return refused == nil
 }
 
 var cleartextRefused = &farewell{code: chatproto.ReplyUnavailable, why: "cleartext",

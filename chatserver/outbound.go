@@ -41,6 +41,14 @@ type sweep struct {
 	touched []*conn
 	commit  *committer // to be woken; nil if it need not be
 	acked   []*message // scratch
+	away    []*user    // something waits for them: they are called, if they can be
+}
+
+// call has a user who is away called.
+func (w *sweep) call(u *user) {
+	if n := len(w.away); n == 0 || w.away[n-1] != u {
+		w.away = append(w.away, u)
+	}
 }
 
 // touch remembers that t's outbound buffer was filled.
@@ -63,6 +71,10 @@ func (w *sweep) flush() {
 		w.touched[i] = nil
 	}
 	w.touched = w.touched[:0]
+	for _, u := range w.away {
+		u.box.srv.callUser(u)
+	}
+	w.away = nil
 }
 
 // push puts one counted delivery into the outbound buffer. It reports false

@@ -2,9 +2,7 @@ package chatserver
 
 import (
 	"encoding/base64"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -43,17 +41,6 @@ type stream struct {
 type relayEnd struct {
 	c           *conn
 	sent, acked uint64 // octets from this end; of them, acknowledged by the other
-}
-
-// agreeRelay reads whether HELO offers relayed lines, and returns what the 220
-// says of them.
-func (c *conn) agreeRelay(f *chatproto.Frame) []field {
-	offered, _ := f.Get("caps")
-	c.relays = !c.srv.NoRelay && slices.Contains(strings.Split(string(offered), ","), capRelay)
-	if !c.relays {
-		return nil
-	}
-	return []field{{"caps", capRelay}}
 }
 
 // relay answers RLAY.

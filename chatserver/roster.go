@@ -42,7 +42,7 @@ func (g gate) Lock()   { g <- struct{}{} }
 func (g gate) Unlock() { <-g }
 
 // A session is a user's login from one origin. It outlives its connection by
-// the server's timeout.
+// the server's timeout, or its lease (dialback.go).
 type session struct {
 	user   *user
 	origin *origin
@@ -50,9 +50,12 @@ type session struct {
 	mu     sync.Mutex
 	conn   *conn       // nil while it lingers
 	linger *time.Timer // ends it, while it lingers
+	until  time.Time   // when it does
 	ended  bool
 	events []event     // for the connection to come, while it lingers
 	token  *loginToken // for its client's next login; nil if it has none
+	reach  *reach      // where its client is called when it is away; nil if it is not
+	calls  calls
 
 	requests *rate.Limiter         // nil until the first, and without Limits.RequestRate
 	revoked  map[pair]endedConsent // RVKD that it was sent
@@ -197,6 +200,9 @@ func (r *roster) stopTimers() {
 		if sess.linger != nil {
 			sess.linger.Stop()
 		}
+		if sess.calls.timer != nil {
+			sess.calls.timer.Stop()
+		}
 	})
 }
 
@@ -264,7 +270,7 @@ func (s *Server) load() error {
 		}
 		sess := &session{user: u, origin: org}
 		s.roster.online[u.name] = sess
-		sess.linger = s.after(s.Timeout, func() { s.end(sess, nil, "timeout") })
+		s.linger(sess)
 	}
 	for _, u := range s.roster.users {
 		u.unsure.Store(true) // accounts may have gone while the server was down

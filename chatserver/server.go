@@ -75,6 +75,23 @@ type Server struct {
 	// them.
 	NoRelay bool
 
+	// DialBack calls clients back that want it (SPEC section 7.7): they go away
+	// and stay online, and the server connects to them, at the address from
+	// which they came, when something waits for them. It needs TLSConfig. A
+	// session that is away costs memory for as long as Lease, and no
+	// connection; everything sent to it costs a TLS handshake. Users can make
+	// the server connect to their own addresses at ports from 1024 up: leave
+	// it off where the server reaches there what they do not. By default
+	// nobody is called.
+	DialBack bool
+	// Lease is how long the session of such a client waits for its return,
+	// in place of Timeout. 0 is 10 min.
+	Lease time.Duration
+	// Dial makes the connection to such a client. It may be called on many
+	// goroutines at once, with no lock held; ctx ends after 10 s, or when the
+	// server begins to end. nil connects by TCP.
+	Dial func(ctx context.Context, place netip.AddrPort) (net.Conn, error)
+
 	// HideBlocks makes a user seem offline to those whom he has blocked, in
 	// every command and receipt: what they send is accepted as mail for
 	// somebody offline is, and never delivered. By default they are told that
@@ -136,6 +153,7 @@ type Server struct {
 	accounts Accounts // Server.Accounts, or those in the store
 	logins   logins
 	relays   relays
+	dialler  dialler
 
 	tls       *tls.Config // made of TLSConfig; nil without
 	strangers strangers
@@ -175,6 +193,7 @@ func (s *Server) defaults() {
 	def(&s.IdleTimeout, 10*time.Minute)
 	def(&s.LoginTimeout, 30*time.Second)
 	def(&s.Lockout, 60*time.Second)
+	def(&s.Lease, 10*time.Minute)
 	num(&s.LockoutTries, 3)
 	num(&s.MailboxMessages, 10_000)
 	num(&s.MailboxBytes, 16<<20)
@@ -206,6 +225,7 @@ func (s *Server) start() error {
 		s.listeners = make(map[net.Listener]bool)
 		s.conns = make(map[*conn]bool)
 		s.stopped = make(chan struct{})
+		s.dialler.start()
 		s.commit = newCommitter(s)
 		if err := s.load(); err != nil {
 			s.setUpErr = fmt.Errorf("chatserver: reading the store: %w", err)
@@ -293,15 +313,19 @@ func (s *Server) ServeConn(nc net.Conn) error {
 	return nil
 }
 
-// serveConn registers a connection and serves it. At its end it closes done,
-// unless that is nil.
+// serveConn serves a connection. At its end it closes done, unless that is nil.
 func (s *Server) serveConn(nc net.Conn, done chan struct{}) bool {
 	c := newConn(s, nc)
 	c.done = done
+	return s.serve(c)
+}
+
+// serve registers a connection and serves it, unless the server ends.
+func (s *Server) serve(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
-		nc.Close()
+		c.nc.Close()
 		return false
 	}
 	s.conns[c] = true
@@ -379,6 +403,7 @@ func (s *Server) endAll(ctx context.Context) (errs *multierror.Error) {
 	}
 	s.roster.stopTimers()
 	s.consents.stop()
+	s.dialler.cancel()
 	for _, c := range conns {
 		c.goodbye("shutdown", "The server is shutting down")
 	}

@@ -17,6 +17,9 @@ const forgetOrigin = 6 * 24 * time.Hour
 func (c *conn) login(ctx context.Context, u *user, a attempt) {
 	s := c.srv
 	isNew, hooks := c.loginLocked(ctx, u, a)
+	if c.callee != nil && c.sess != nil {
+		close(c.callee.over)
+	}
 	c.by.flush()
 	for _, hook := range hooks {
 		hook()
@@ -35,6 +38,9 @@ func (c *conn) loginLocked(ctx context.Context, u *user, a attempt) (isNew bool,
 	u.login.Lock()
 	defer u.login.Unlock()
 	sess := s.roster.session(u.name)
+	if !c.mayAttach(sess) {
+		return false, nil
+	}
 	resumed := sess != nil && sess.origin.id == a.origin && !sess.origin.drawn
 	if sess != nil && !resumed {
 		if s.RefuseSecondLogin && sess.attached() != nil {
@@ -186,6 +192,7 @@ func (c *conn) attach(sess *session, known, isNew bool) {
 	c.repeatEnded()
 	sess.mu.Lock()
 	sess.conn = c
+	sess.calls.here()
 	if sess.linger != nil {
 		sess.linger.Stop()
 		sess.linger = nil
@@ -220,10 +227,11 @@ func (s *Server) tell(user string, code chatproto.Code, text string, fields ...f
 		return
 	}
 	sess.mu.Lock()
-	defer sess.mu.Unlock()
 	if len(sess.events) < maxLingering {
 		sess.events = append(sess.events, event{code, text, fields})
 	}
+	sess.mu.Unlock()
+	s.call(sess)
 }
 
 // attached returns the connection of the session, nil while it lingers.
@@ -243,14 +251,14 @@ func (s *Server) detach(c *conn) {
 	o.touch()
 	o.mu.Unlock()
 	sess.mu.Lock()
-	defer sess.mu.Unlock()
-	if sess.conn != c {
-		return
+	if sess.conn == c {
+		sess.conn = nil
+		if !sess.ended && !s.isClosing() {
+			s.linger(sess)
+		}
 	}
-	sess.conn = nil
-	if !sess.ended && !s.isClosing() {
-		sess.linger = s.after(s.Timeout, func() { s.end(sess, nil, "timeout") })
-	}
+	sess.mu.Unlock()
+	s.call(sess)
 }
 
 // end ends a session, if c is still what it has for a connection (nil: none).
@@ -277,6 +285,9 @@ func (s *Server) endLocked(sess *session, why string) (hooks []func()) {
 	c := sess.conn
 	if sess.linger != nil {
 		sess.linger.Stop()
+	}
+	if sess.calls.timer != nil {
+		sess.calls.timer.Stop()
 	}
 	sess.mu.Unlock()
 	sess.origin.mu.Unlock()

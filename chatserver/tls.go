@@ -99,13 +99,17 @@ const handshakeOctets = 16 << 10
 
 var errLongHandshake = errors.New("a handshake of more than 16 KiB")
 
-// startTLS speaks TLS with a client whose first octet was read, and reports
-// whether it could. From here on nothing is said outside of TLS, so nothing
+// startTLS speaks TLS with a client whose first octet was read, or whom the
+// server called, and reports whether it could. From here on nothing is said outside of TLS, so nothing
 // at all if it fails.
 func (c *conn) startTLS() bool {
-	below := &belowTLS{Conn: c.nc, left: handshakeOctets - 1, ahead: true}
+	below := &belowTLS{Conn: c.nc, left: handshakeOctets - 1, ahead: c.ahead}
 	c.ahead = false
-	t := tls.Server(below, c.srv.tls)
+	cfg := c.srv.tls
+	if c.callee != nil {
+		cfg = c.callee.tlsFor(cfg)
+	}
+	t := tls.Server(below, cfg)
 	if !c.beginHandshake() {
 		return false
 	}
@@ -175,7 +179,7 @@ var errTruncated = errors.New("the TLS connection was cut off")
 // A belowTLS is what TLS reads and writes.
 type belowTLS struct {
 	net.Conn
-	ahead bool // the octet that starts TLS was read, and is given again
+	ahead bool // the octet that starts TLS was read before, and is given again
 	left  int  // octets that may still be read; below 0: as many as there are
 }
 

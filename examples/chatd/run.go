@@ -126,6 +126,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		Heartbeat:       d.heartbeat,
 		Lockout:         d.lockout,
 		HideBlocks:      d.hideBlocks,
+		DialBack:        d.dialBack,
 		TLSConfig:       d.certificate.config,
 		AllowCleartext:  d.cleartext,
 		RequireBinding:  d.requireBinding,
