@@ -115,11 +115,10 @@ func (v *Version) Unanswered(verb Code) bool {
 // Answers reports whether code may answer verb. A code that the version does
 // not know counts as the x00 of its class, and that answers anything.
 func (v *Version) Answers(verb, code Code) bool {
-	if has(anyReply, code) || !v.Known(code) {
-		return code.IsReply()
+	if rule := v.request(verb); rule != nil && has(rule.Replies, code) {
+		return true
 	}
-	rule := v.request(verb)
-	return rule != nil && has(rule.Replies, code)
+	return has(anyReply, code) || code.IsReply() && !v.Known(code)
 }
 
 // A Machine follows one connection through the tables of a version. Both ends
@@ -246,7 +245,7 @@ func (m *Machine) Reply(code Code, lo, hi uint64) error {
 	at := m.head
 	for tag := lo; ; tag++ {
 		u := m.queue[at]
-		if u.tag != tag || run && u.verb != SEND || !m.v.Answers(u.verb, code) {
+		if u.tag != tag || run && u.verb != SEND || tag == lo && !m.v.Answers(u.verb, code) {
 			return m.broken(code)
 		}
 		if at++; at == len(m.queue) {
@@ -269,14 +268,14 @@ func (m *Machine) Reply(code Code, lo, hi uint64) error {
 // version does not know is ignored, in every phase. An error says that this
 // event has no place in this phase.
 func (m *Machine) Event(code Code) error {
-	if !m.v.Known(code) && code.IsVerb() {
+	if has(m.v.Phases[m.phase].Server, code) {
+		m.step(code)
 		return nil
 	}
-	if m.phase >= Closing || !has(m.v.Phases[m.phase].Server, code) {
-		return m.broken(code)
+	if code.IsVerb() && !m.v.Known(code) {
+		return nil
 	}
-	m.step(code)
-	return nil
+	return m.broken(code)
 }
 
 // EOF takes the end of input.

@@ -58,6 +58,7 @@ type conn struct {
 	callee   *callee // whom the server made it for; nil if it did not
 	slab     *slab   // messages to come
 	slabUsed int
+	lastTo   *user // whom the last message was to; nil if nobody knows him
 
 	taken   int // deliveries acknowledged; of the writer's goroutine if the client does not acknowledge
 	toucher atomic.Pointer[sweep]

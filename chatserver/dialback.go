@@ -134,7 +134,7 @@ func (s *Server) callUser(u *user) {
 // wanted reports whether the client of a session is away, can be called, and
 // something waits for it. The caller holds sess.mu.
 func (sess *session) wanted() bool {
-	return sess.reach != nil && sess.conn == nil && !sess.ended && (len(sess.events) > 0 || sess.user.box.waits())
+	return sess.reach != nil && sess.conn == nil && !sess.ended.Load() && (len(sess.events) > 0 || sess.user.box.waits())
 }
 
 // waits reports whether there is something in the mailbox.
@@ -163,7 +163,7 @@ func (s *Server) called(sess *session, failed bool, logins int) {
 	sess.mu.Lock()
 	k := &sess.calls
 	k.busy = false
-	if failed && k.logins == logins && sess.linger != nil && !sess.ended {
+	if failed && k.logins == logins && sess.linger != nil && !sess.ended.Load() {
 		now := time.Now()
 		k.pause = min(max(2*k.pause, callEvery), callPause)
 		if next := now.Add(jitter(k.pause)); next.After(k.next) {
@@ -222,7 +222,7 @@ func (w *callee) stands() bool {
 	sess := w.sess
 	sess.mu.Lock()
 	defer sess.mu.Unlock()
-	return !sess.ended && sess.reach != nil && sess.reach.key.Equal(w.reach.key)
+	return !sess.ended.Load() && sess.reach != nil && sess.reach.key.Equal(w.reach.key)
 }
 
 // errCallOver refuses a login on a connection that the server made, when there

@@ -121,7 +121,7 @@ func (s *Server) hasToken(user, token string, spend bool) bool {
 	sum := sha256.Sum256([]byte(token))
 	sess.mu.Lock()
 	defer sess.mu.Unlock()
-	if sess.ended || sess.token == nil || subtle.ConstantTimeCompare(sum[:], sess.token[:]) != 1 {
+	if sess.ended.Load() || sess.token == nil || subtle.ConstantTimeCompare(sum[:], sess.token[:]) != 1 {
 		return false
 	}
 	if spend {

@@ -122,10 +122,14 @@ func (c *conn) send(f *chatproto.Frame) {
 		c.decideRefused(f, &chatproto.Error{Code: chatproto.ReplyBadField, Text: "SEND takes to=USER"}, "")
 		return
 	}
-	target, err := c.srv.userNamed(c.srv.ctx, to)
-	if err != nil {
-		c.decideRefused(f, &chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
-		return
+	target := c.lastTo // as most often
+	if target == nil || target.name != string(to) || target.unsure.Load() {
+		var err error
+		if target, err = c.srv.userNamed(c.srv.ctx, to); err != nil {
+			c.decideRefused(f, &chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
+			return
+		}
+		c.lastTo = target
 	}
 	if target == nil || target == c.user {
 		c.decideRefused(f, chatproto.ErrNoSuchUser, string(to))

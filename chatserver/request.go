@@ -8,6 +8,7 @@ import (
 // function of its verb.
 func (c *conn) request(f *chatproto.Frame) {
 	c.verb, c.tag = f.Code, 0
+	silent := c.version.Unanswered(c.verb)
 	n, hasN := f.Get("n")
 	tag, okN := chatproto.ParseUint(n)
 	if hasN && okN {
@@ -23,17 +24,17 @@ func (c *conn) request(f *chatproto.Frame) {
 	switch {
 	case refused != nil:
 		c.refuse(refused.(*chatproto.Error), "")
-	case c.version.Unanswered(c.verb) && c.sess == nil:
+	case silent && c.sess == nil:
 		return
-	case hasN && c.tag == 0 && !c.version.Unanswered(c.verb):
+	case hasN && c.tag == 0 && !silent:
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "n= takes a number from 1"}, "")
 	case c.sess != nil && (c.sess.origin.conn.Load() != c || c.sess.over()):
 		c.die("fenced")
 		return
-	case c.version.Unanswered(c.verb) || c.verb == chatproto.QUIT || c.inRate():
+	case silent || c.verb == chatproto.QUIT || c.inRate():
 		c.apply(f)
 	}
-	if c.tag == 0 && (refused != nil || !c.version.Unanswered(c.verb)) {
+	if c.tag == 0 && (refused != nil || !silent) {
 		c.waitAnswered()
 	}
 }

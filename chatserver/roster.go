@@ -51,7 +51,7 @@ type session struct {
 	conn   *conn       // nil while it lingers
 	linger *time.Timer // ends it, while it lingers
 	until  time.Time   // when it does
-	ended  bool
+	ended  atomic.Bool // stored with origin.mu held, too
 	events []event     // for the connection to come, while it lingers
 	token  *loginToken // for its client's next login; nil if it has none
 	reach  *reach      // where its client is called when it is away; nil if it is not

@@ -253,7 +253,7 @@ func (s *Server) detach(c *conn) {
 	sess.mu.Lock()
 	if sess.conn == c {
 		sess.conn = nil
-		if !sess.ended && !s.isClosing() {
+		if !sess.ended.Load() && !s.isClosing() {
 			s.linger(sess)
 		}
 	}
@@ -280,8 +280,8 @@ func (s *Server) endLocked(sess *session, why string) (hooks []func()) {
 	u := sess.user
 	sess.origin.mu.Lock() // what is being decided is decided before, or not at all
 	sess.mu.Lock()
-	ended := sess.ended
-	sess.ended = true
+	ended := sess.ended.Load()
+	sess.ended.Store(true)
 	c := sess.conn
 	if sess.linger != nil {
 		sess.linger.Stop()
@@ -320,11 +320,7 @@ var farewells = map[string]string{
 }
 
 // over reports whether the session ended.
-func (sess *session) over() bool {
-	sess.mu.Lock()
-	defer sess.mu.Unlock()
-	return sess.ended
-}
+func (sess *session) over() bool { return sess.ended.Load() }
 
 // quit answers QUIT: the session ends, the client hears nothing more of it.
 func (c *conn) quit() {
