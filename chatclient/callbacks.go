@@ -30,10 +30,10 @@ type Callbacks struct {
 	// acknowledges every message unseen.
 	OnMessage func(ctx context.Context, m Message) error
 
-	// OnOutcome tells what became of a message that an earlier client with the
-	// same [StateFile] had left without an answer. It may be told again if the
-	// program dies within the callback or soon after it. nil: such messages
-	// are sent all the same.
+	// OnOutcome tells what became of a message, also a private one, that an
+	// earlier client with the same [StateFile] had left without an answer. It
+	// may be told again if the program dies within the callback or soon after
+	// it. nil: such messages are sent all the same.
 	OnOutcome func(ctx context.Context, o Outcome)
 
 	// OnPresence tells that a user came or went. When very many wait to be
@@ -87,6 +87,7 @@ type Outcome struct {
 	To        string       // "" for a broadcast
 	Text      string
 	Broadcast bool
+	Private   bool  // sent by [Client.Private]
 	How       How   // if it was accepted
 	Skipped   int   // as in a Receipt
 	Err       error // nil: accepted; a *chatproto.Error: refused; ErrUnknown, wrapped: maybe delivered

@@ -73,8 +73,9 @@ type Config struct {
 	// on. nil makes a refusal final.
 	Credentials func(ctx context.Context, refused *chatproto.Error) (user, password string, err error)
 
-	// StateFile, if not nil, makes the client's memory durable: what it sends
-	// and what it has seen survives the program and the machine. The caller
+	// StateFile, if not nil, makes the client's memory durable: what it sends,
+	// privately too, and what it has seen survives the program and the machine.
+	// (Private messages are sent again by the same Identity only.) The caller
 	// opens it before Dial and closes it after the client is Done; Dial
 	// refuses one that belongs to another user ([ErrStateUser]) or is in use.
 	StateFile *StateFile

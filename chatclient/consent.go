@@ -38,6 +38,12 @@ type peers struct {
 	asks     bool // our key is registered also if we do not listen
 	begun    bool // there was a 230
 	closed   bool
+
+	// Of private messages in the state file, if there is one:
+	tookUp     bool         // those of an earlier program are under way; of Client.mu
+	durable    uint64       // position up to which the file is synced
+	ends       []privateEnd // ascending
+	forgetting *time.Timer  // not nil: it will have the file written
 }
 
 // A given is our consent to a user, or their request.

@@ -123,7 +123,7 @@ func TestCrashMutants(t *testing.T) {
 	search:
 		for seed := range uint64(crashSeeds) {
 			for cut := 1; ; cut++ {
-				w, whole := crash(t, seed, cut, func(f *chatclient.StateFile) { f.Mutate(i == 0, i == 1) })
+				w, whole := crash(t, seed, cut, func(f *chatclient.StateFile) { f.Mutate(i == 0, i == 1, false) })
 				if faults := strings.Join(w.faults, "\n"); strings.Contains(faults, want) {
 					caught = fmt.Sprintf("seed %d, cut %d: %s", seed, cut, faults)
 					break search

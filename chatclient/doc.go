@@ -85,12 +85,20 @@
 //     that this was noted: in the other's StateFile, synced, if there is one.
 //     A line that breaks is opened again while the consent lasts, and what was
 //     not answered is sent again under its old number, which is shown once.
-//   - If the program that sent dies, what it had not been told of is not sent
-//     again: it was taken, or not. If the one that received dies, it shows
-//     nothing again that it had answered, if it has a StateFile. What its
-//     callback took and it had not answered is shown again only if the sender
-//     still has a consent when the program is back, which takes a new one; an
-//     application that keeps From and [PrivateMessage.ID] can tell.
+//   - With a StateFile a message is in the file, synced, before it goes out.
+//     If the program dies before the answer, and is back with the file and its
+//     Identity while its session lasts at the server (45 s, usually) and the
+//     consent is in force, the message is sent again under its old number,
+//     before anything new, and OnOutcome tells that it was taken. If the
+//     consent is over by then, OnOutcome tells [ErrUnknown]: it was taken, or
+//     not. Nobody is asked for another consent. What Logout or Close leave
+//     without an answer Private tells itself. Without a StateFile all this is
+//     forgotten.
+//   - If the program that received dies, it shows nothing again that it had
+//     answered, if it has a StateFile. What its callback took and it had not
+//     answered is shown again only if the sender still has a consent when the
+//     program is back, which takes a new one; an application that keeps From
+//     and [PrivateMessage.ID] can tell.
 //   - Either's death ends the consents when the server has waited for one
 //     timeout; OnRevoked tells the other. Until then Private fails with
 //     [ErrPeerGone], and with [ErrUnknown] as well if the message had been

@@ -25,8 +25,8 @@ func (c *Client) Keys() (keeper any, salts int) { return c.keys.client, len(c.ke
 func OpenStateFileOn(fs journal.FS, path string) (*StateFile, error) { return openStateFile(fs, path) }
 
 // Mutate leaves rules out.
-func (s *StateFile) Mutate(sendUnsynced, ackUnsynced bool) {
-	s.mutant = mutant{sendUnsynced, ackUnsynced}
+func (s *StateFile) Mutate(sendUnsynced, ackUnsynced, privateUnsynced bool) {
+	s.mutant = mutant{sendUnsynced, ackUnsynced, privateUnsynced}
 }
 
 // Left is how many messages the file keeps.

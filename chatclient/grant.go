@@ -35,6 +35,10 @@ func (p *peers) grant(user, key string, places []netip.AddrPort, ttl time.Durati
 	g := &grant{key: key, places: places, until: time.Now().Add(ttl)}
 	g.timer = time.AfterFunc(ttl, func() { p.grantExpired(user, g) })
 	p.grants[user] = g
+	if l := p.dialled[user]; l != nil && len(l.queue) > 0 && p.c.cfg.StateFile != nil {
+		p.c.cfg.StateFile.reach(l, g)
+		p.c.keep.signal()
+	}
 }
 
 func (p *peers) evictGrant() {

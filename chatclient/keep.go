@@ -116,21 +116,22 @@ func (kp *keeper) belongs(user string) error {
 	return nil
 }
 
-// welcome notes a login. If it is to the same life of the server as the one
-// before, which has not seen a message that is left over, the server will
-// decide that now for the first time.
-func (kp *keeper) welcome(user, boot string, w *welcome) {
+// welcome notes a login, and reports whether it is to the same life of the
+// server as the one before. If that has not seen a message that is left over,
+// it will decide it now for the first time.
+func (kp *keeper) welcome(user, boot string, w *welcome) (same bool) {
 	if kp.file == nil {
-		return
+		return false
 	}
 	kp.c.mu.Lock()
 	defer kp.c.mu.Unlock()
-	same := kp.file.welcome(user, boot)
+	same = kp.file.welcome(user, boot)
 	for _, k := range kp.c.box.kept {
 		if k.leftover && k.writes == 1 && same && w.known && k.n > w.high {
 			k.writes = 0
 		}
 	}
+	return same
 }
 
 // ack acknowledges deliveries once their marks are durable.
@@ -200,6 +201,7 @@ func (kp *keeper) flush() error {
 	}
 	kp.wait = 0
 	kp.c.box.durable = max(kp.c.box.durable, pos)
+	kp.c.peers.noted(pos, nil)
 	kp.tellAnswers(pos)
 	kp.c.box.pump(kp.c.conn)
 	kp.c.box.admit(kp.c.conn)
@@ -244,13 +246,14 @@ func (kp *keeper) failed(pos uint64, err error) error {
 		err = fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	kp.c.box.unissue(pos, err)
+	kp.c.peers.noted(pos, err)
 	return err
 }
 
 // tell queues the outcome of a message of an earlier client. Client.mu is
-// held.
+// held, or peers.mu.
 func (kp *keeper) tell(k *call) {
-	o := Outcome{ID: chatproto.ID{Origin: k.origin, N: k.n}, To: k.value, Text: k.text, Broadcast: k.verb == chatproto.CAST,
+	o := Outcome{ID: chatproto.ID{Origin: k.origin, N: k.n}, To: k.value, Text: k.text, Broadcast: k.verb == chatproto.CAST, Private: k.verb == chatproto.MESG,
 		How: k.reply.how, Skipped: k.reply.skipped, Err: k.err}
 	call := kp.c.cfg.Callbacks.OnOutcome
 	if call == nil {

@@ -26,6 +26,7 @@ type welcome struct {
 	mail  int
 	text  string
 	reset bool   // the server was restarted since the last login
+	same  bool   // it was not, since the last login of the state file
 	token string // for the next login; "" if there is none
 }
 

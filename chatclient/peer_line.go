@@ -2,7 +2,6 @@ package chatclient
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -25,9 +24,12 @@ const dialledIdle = time.Minute
 // When the line breaks it is opened again, and what was not answered is sent
 // again under its old number, which user's client recognizes: it is shown
 // once. Messages to one user are shown in the order of the calls; at most 256
-// are unanswered at a time, and a further call waits for room. What is
-// unanswered when this program ends is not sent again: StateFile does not keep
-// it.
+// are unanswered at a time, and a further call waits for room.
+//
+// With a [StateFile] the message is in the file, synced, before it is sent; if
+// that fails it is not sent and the error matches [ErrState]. What is
+// unanswered when the program dies is sent again by the next one, if that is
+// back while the consent is in force, see the package's comment.
 func (c *Client) Private(ctx context.Context, user, text string) (Receipt, error) {
 	if err := chatproto.CheckName(user); err != nil {
 		return Receipt{}, err
@@ -42,6 +44,7 @@ func (c *Client) Private(ctx context.Context, user, text string) (Receipt, error
 	if err != nil {
 		return Receipt{}, err
 	}
+	c.keep.signal()
 	select {
 	case <-k.done:
 	case <-ctx.Done():
@@ -52,30 +55,6 @@ func (c *Client) Private(ctx context.Context, user, text string) (Receipt, error
 		return Receipt{}, k.err
 	}
 	return Receipt{ID: chatproto.ID{Origin: l.origin, N: k.n}, How: Delivered}, nil
-}
-
-// A privateCall is one message to a user. peers.mu guards it until done is
-// closed.
-type privateCall struct {
-	n      uint64
-	text   string
-	writes int          // on how many lines it was written
-	on     *privateLine // the last of them
-	left   bool         // nobody waits for the answer
-	err    error
-	done   chan struct{}
-}
-
-func (k *privateCall) end(err error) {
-	select {
-	case <-k.done:
-	default:
-		if err != nil && k.writes > 0 {
-			err = fmt.Errorf("%w: %w", ErrUnknown, err)
-		}
-		k.err = err
-		close(k.done)
-	}
 }
 
 // numbers are those of the messages to one user, on all lines.
@@ -101,7 +80,8 @@ type dialledLine struct {
 func (p *peers) enqueue(ctx context.Context, user, text string) (*dialledLine, *privateCall, error) {
 	for {
 		p.mu.Lock()
-		if _, err := p.lookUp(user); err != nil || p.closed {
+		g, err := p.lookUp(user)
+		if err != nil || p.closed {
 			p.mu.Unlock()
 			if err == nil {
 				err = ErrClosed
@@ -116,6 +96,7 @@ func (p *peers) enqueue(ctx context.Context, user, text string) (*dialledLine, *
 			k := &privateCall{n: last + 1, text: text, done: make(chan struct{})}
 			p.numbers[user] = numbers{l.origin, k.n}
 			l.queue = append(l.queue, k)
+			p.note(l, g, k)
 			l.signal()
 			p.mu.Unlock()
 			return l, k, nil
@@ -174,19 +155,26 @@ func (l *dialledLine) abandon(k *privateCall, err error) {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
 	k.left = true
-	if k.writes == 0 {
-		l.remove(k)
+	if k.writes > 0 {
+		k.end(k.judge(err))
+	} else if l.remove(k) {
+		l.conclude(k, err)
 	}
-	k.end(err)
 }
 
-// remove takes a message out of the queue. mu is held.
-func (l *dialledLine) remove(k *privateCall) {
-	l.queue = slices.DeleteFunc(l.queue, func(x *privateCall) bool { return x == k })
+// remove takes a message out of the queue, and reports whether it was there.
+// mu is held.
+func (l *dialledLine) remove(k *privateCall) bool {
+	i := slices.Index(l.queue, k)
+	if i < 0 {
+		return false
+	}
+	l.queue = slices.Delete(l.queue, i, i+1)
 	if l.room != nil {
 		close(l.room)
 		l.room = nil
 	}
+	return true
 }
 
 // run opens a line, and another when it breaks, while there is something to
@@ -238,7 +226,10 @@ func (l *dialledLine) drop(err error) {
 		}
 	}
 	for _, k := range l.queue {
-		k.end(err)
+		if k.leftover && l.p.c.life.Err() != nil {
+			continue // the file keeps it for the next client
+		}
+		l.conclude(k, err)
 	}
 	l.queue = nil
 	l.cancel()
@@ -254,9 +245,9 @@ func (l *dialledLine) goesOn(err error) bool {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
 	for _, k := range slices.Clone(l.queue) {
-		if k.left || k.writes >= maxLineWrites {
+		if l.ctx.Err() == nil && (k.left || k.writes >= maxLineWrites) {
 			l.remove(k)
-			k.end(err)
+			l.conclude(k, err)
 		}
 	}
 	if l.ctx.Err() != nil || len(l.queue) == 0 {
@@ -340,6 +331,9 @@ func (l *dialledLine) write(line *privateLine) error {
 		if k.on == line {
 			continue
 		}
+		if k.pos > l.p.durable && !l.p.c.cfg.StateFile.mutant.privateUnsynced {
+			break // it wakes this goroutine when it is synced
+		}
 		m := chatproto.Begin(out, chatproto.MESG)
 		m.Uint("n", k.n)
 		var err error
@@ -392,21 +386,12 @@ func (l *dialledLine) answer(line *privateLine, f *chatproto.Frame) error {
 		k := l.queue[0]
 		l.remove(k)
 		if f.Code.Class() == 2 {
-			k.end(nil)
+			l.conclude(k, nil)
 		} else {
-			k.refused(&chatproto.Error{Code: f.Code, Text: string(f.Description)})
+			l.refused(k, &chatproto.Error{Code: f.Code, Text: string(f.Description)})
 		}
 		if n == hi {
 			return nil
 		}
 	}
-}
-
-// refused ends a message that the other end did not take. If it was sent more
-// than once it may have been taken the first time.
-func (k *privateCall) refused(err error) {
-	if k.writes == 1 {
-		k.writes = 0
-	}
-	k.end(err)
 }

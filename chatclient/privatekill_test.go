@@ -20,7 +20,8 @@ import (
 
 // A private victim is a program that is killed in the middle of a private
 // chat. It writes into a diary what it does: "send T" before a Private, "sent
-// T" after one that was taken, "got T" in the callback.
+// T" after one that was taken, "got T" in the callback, and "taken T" or
+// "unknown T" for what became of a message of the program before.
 type privateVictim struct {
 	c         *chatclient.Client
 	mu        sync.Mutex
@@ -55,6 +56,13 @@ func runPrivateVictim(addr, dir string) (err error) {
 		OnAddress:      func(_ context.Context, a chatclient.Address) { v.addresses <- a },
 		OnPrivate: func(_ context.Context, m chatclient.PrivateMessage) error {
 			return v.write("got", m.Text)
+		},
+		OnOutcome: func(_ context.Context, o chatclient.Outcome) {
+			what := "taken"
+			if o.Err != nil {
+				what = "unknown"
+			}
+			v.write(what, o.Text)
 		},
 	}
 	if v.c, err = chatclient.Dial(context.Background(), cfg); err != nil {
@@ -244,15 +252,47 @@ func (s *survivor) check(t *testing.T) {
 			t.Errorf("%s is shown %d times", text, times)
 		case what == "got" && s.notes["send "+text] != 1:
 			t.Errorf("%s is shown, and was sent %d times", text, s.notes["send "+text])
-		case what == "sent" && s.notes["got "+text] != 1:
+		case (what == "sent" || what == "taken") && s.notes["got "+text] != 1:
 			t.Errorf("%s was taken, and is shown %d times", text, s.notes["got "+text])
 		}
 	}
 	t.Logf("%v", s.counts)
 }
 
+// takeUp lets the victim's state tell its last outcomes.
+func (s *survivor) takeUp(t *testing.T) {
+	file, err := chatclient.OpenStateFile(filepath.Join(s.dir, "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := file.Left()
+	outcomes := make(chan chatclient.Outcome, 1000)
+	cfg := chatclient.Config{Addr: s.addr, Cleartext: chatclient.CleartextLocal, User: "victim", Password: "x", StateFile: file}
+	cfg.Callbacks.OnOutcome = func(_ context.Context, o chatclient.Outcome) { outcomes <- o }
+	if cfg.Identity, err = chatclient.OpenIdentity(filepath.Join(s.dir, "identity")); err != nil {
+		t.Fatal(err)
+	}
+	c, err := chatclient.Dial(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range left {
+		if o := <-outcomes; o.Err != nil || !o.Private {
+			t.Errorf("%+v", o)
+		} else {
+			s.note("taken", o.Text)
+		}
+	}
+	end(c)
+	if err := file.Close(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("at the end %d were left", left)
+}
+
 // A program that is killed over and over in the middle of a private chat: the
-// other is told each time, and nothing is shown twice after it is back.
+// other is told each time, and nothing is shown twice after it is back. What
+// it had sent it is told of when it is back, too.
 func TestPrivateKill9(t *testing.T) {
 	if addr := os.Getenv(victimAddr); addr != "" {
 		t.Fatal(runPrivateVictim(addr, os.Getenv(victimDir)))
@@ -304,8 +344,12 @@ func TestPrivateKill9(t *testing.T) {
 			s.await(t, "got", 40+17*life)
 			kill()
 		}
+		s.takeUp(t)
 		s.endOf(t, "peer")
 		<-s.left
 		s.check(t)
+		if s.counts["taken"] == 0 {
+			t.Error("nothing was told of what was left")
+		}
 	})
 }

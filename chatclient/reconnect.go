@@ -151,7 +151,7 @@ func (c *Client) comeOnline(ctx context.Context, first bool) (*conn, error) {
 		}
 		same := c.sameWindow(w)
 		if same {
-			c.keep.welcome(c.user, cn.boot, w)
+			w.same = c.keep.welcome(c.user, cn.boot, w)
 		}
 		if err := c.keep.flush(); err != nil {
 			cn.close()
@@ -217,6 +217,7 @@ func (c *Client) online(cn *conn, w *welcome) error {
 		c.linger.Stop()
 	}
 	c.name, c.box.welcomed, c.conn = w.user, true, cn
+	c.peers.takeUp(w.same && !w.fresh)
 	for _, k := range c.box.kept {
 		if k.ready {
 			cn.send(k)

@@ -12,7 +12,7 @@ import (
 
 // A StateFile is what a client must not forget, in one file: its origin and the
 // number of its last request, the messages that are sent and not answered,
-// and what it has seen of whom. With it (Config.StateFile) a client keeps its
+// private ones too, and what it has seen of whom. With it (Config.StateFile) a client keeps its
 // promises when the program or the machine dies; see the package's comment.
 //
 // One Client at a time uses a StateFile, for one user; another may use it when
@@ -35,7 +35,7 @@ type StateFile struct {
 }
 
 // A mutant leaves a rule out, so that tests can show that they notice.
-type mutant struct{ sendUnsynced, ackUnsynced bool }
+type mutant struct{ sendUnsynced, ackUnsynced, privateUnsynced bool }
 
 // Errors of a StateFile.
 var (

@@ -40,7 +40,7 @@ func (s *StateFile) restore(o *outbox) {
 	o.file, o.durable = s, s.pos
 	o.origin, o.welcomed, o.last, o.sent = s.img.origin, s.img.welcomed, s.img.counter, s.img.top
 	for _, l := range s.img.letters {
-		if !l.settled {
+		if !l.settled && !l.private() {
 			k := l.call()
 			k.writes = 1 // for all that is known
 			if l.tainted {
@@ -54,7 +54,7 @@ func (s *StateFile) restore(o *outbox) {
 
 func (l *letter) call() *call {
 	key := ""
-	if l.verb == chatproto.SEND {
+	if l.verb != chatproto.CAST {
 		key = "to"
 	}
 	k := newCall(l.verb, key, l.to, l.text)

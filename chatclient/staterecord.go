@@ -14,10 +14,11 @@ const (
 	recOrigin   = 'O' // origin: a new one, in which nothing was sent
 	recWelcome  = 'W' // user, boot: a 230 came for the origin
 	recCounter  = 'L' // counter, highest message number: numbers up to the counter may be in use
-	recLetter   = 'S' // origin, n, verb, tainted; recipient, text: a message that is unanswered
+	recLetter   = 'S' // origin, n, verb, tainted; recipient, text: a message that is unanswered; MESG is a private one
 	recSettled  = 'D' // origin, n, code, how and skipped; description: its outcome, not told yet
 	recAnswered = 'A' // origin, n: it may be forgotten
 	recMark     = 'M' // origin, n, time; sender: the highest message taken
+	recLine     = 'P' // origin, highest number, end of the consent; user, key and places: how private messages reach them
 	recEnd      = 'E' // the file was closed in order
 )
 
@@ -71,6 +72,7 @@ type image struct {
 	counter  uint64 // numbers up to here may be in use
 	top      uint64 // the highest number of a SEND or CAST
 	letters  []*letter
+	lines    map[string]*lineState // by user: of private messages
 	window   receiveWindow
 }
 
@@ -100,7 +102,11 @@ func (m *image) apply(r *record) error {
 	case recLetter:
 		k := &letter{origin: r.num[0], n: r.num[1], verb: chatproto.Code(r.num[2]), tainted: r.num[3] != 0, to: r.str[0], text: r.str[1]}
 		m.letters = append(m.letters, k)
-		if k.origin == m.origin {
+		if k.private() {
+			if l := m.lines[k.to]; l != nil && l.origin == k.origin {
+				l.last = max(l.last, k.n)
+			}
+		} else if k.origin == m.origin {
 			m.counter, m.top = max(m.counter, k.n), max(m.top, k.n)
 		}
 	case recSettled:
@@ -113,6 +119,11 @@ func (m *image) apply(r *record) error {
 		if i := m.find(r.num[0], r.num[1]); i >= 0 {
 			m.letters = removeAt(m.letters, i)
 		}
+	case recLine:
+		if m.lines == nil {
+			m.lines = make(map[string]*lineState)
+		}
+		m.lines[r.str[0]] = &lineState{origin: r.num[0], last: r.num[1], until: time.UnixMilli(int64(r.num[2])), way: r.str[1]}
 	case recMark:
 		m.window.take(r.str[0], chatproto.ID{Origin: r.num[0], N: r.num[1]}, time.UnixMilli(int64(r.num[2])))
 	case recEnd:
@@ -154,6 +165,10 @@ func (m *image) snapshot(now time.Time) []byte {
 		put(record{kind: recOrigin, num: [4]uint64{m.origin}}) // the user stays, the welcome was another origin's
 	}
 	put(record{kind: recCounter, num: [4]uint64{m.counter, m.top}})
+	m.dropLines()
+	for user, l := range m.lines {
+		put(l.record(user))
+	}
 	for _, k := range m.letters {
 		put(k.record())
 		if k.settled {

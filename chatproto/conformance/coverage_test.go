@@ -80,6 +80,7 @@ var musts = []must{
 	{section: "8.3", quote: "MUST stop listening and forget all consents", client: "private/new-session private/session-goes-on"},
 	{section: "8.3", quote: "it MUST send LSTN without `port=`", client: "private/forgets"},
 	{section: "8.4", quote: "The dialler MUST end the handshake", client: "private/dials-another-key private/dials-out"},
+	{section: "8.4", quote: "MUST draw a new origin for the line", why: inside + "what a client keeps over a restart; chatclient's tests of its state file"},
 	{section: "8.4", quote: "The acceptor MUST end it", client: "private/stranger private/wrong-key private/alpn"},
 	{section: "8.5", quote: "It MUST NOT connect, whatever it was given", server: "listen/bad-places", client: "private/dials-not-to-low-ports"},
 	{section: "8.6", quote: "MUST NOT consent, dial or take lines until", client: "private/key-changed private/dials-not-a-changed-key"},

@@ -13,7 +13,8 @@ import (
 // frame came into being with the file, by a rename, and is never torn.
 const (
 	magic     = "parleys\x00"
-	version   = 1
+	version   = 2 // what is written
+	oldest    = 1 // what can be read still; it is written anew before anything is added
 	headerLen = len(magic) + 8
 	frameHead = 16
 	maxBatch  = 1 << 28
@@ -62,6 +63,7 @@ func frameAt(data []byte) (seq uint64, batch []byte, ok bool) {
 // A content is what scan found.
 type content struct {
 	batches [][]byte
+	version uint32
 	seq     uint64
 	size    int64 // up to which all is whole
 	base    int64 // up to the end of the first batch
@@ -71,7 +73,8 @@ type content struct {
 // nothing whole follows it: each batch was synced before the next was begun.
 func scan(data []byte) (content, error) {
 	var c content
-	if err := checkHeader(data); err != nil {
+	var err error
+	if c.version, err = readHeader(data); err != nil {
 		return c, err
 	}
 	at := headerLen
@@ -94,17 +97,17 @@ func scan(data []byte) (content, error) {
 	return c, nil
 }
 
-func checkHeader(data []byte) error {
+func readHeader(data []byte) (v uint32, err error) {
 	if len(data) < headerLen || string(data[:len(magic)]) != magic {
-		return ErrForeign
+		return 0, ErrForeign
 	}
 	if crc32.Checksum(data[:12], castagnoli) != binary.BigEndian.Uint32(data[12:]) {
-		return fmt.Errorf("%w at octet %d", ErrDamaged, len(magic))
+		return 0, fmt.Errorf("%w at octet %d", ErrDamaged, len(magic))
 	}
-	if v := binary.BigEndian.Uint32(data[8:]); v != version {
-		return fmt.Errorf("%w (version %d; this one knows %d)", ErrVersion, v, version)
+	if v = binary.BigEndian.Uint32(data[8:]); v < oldest || v > version {
+		return 0, fmt.Errorf("%w (version %d; this one knows %d to %d)", ErrVersion, v, oldest, version)
 	}
-	return nil
+	return v, nil
 }
 
 // follows reports whether a whole frame later than the one that should stand

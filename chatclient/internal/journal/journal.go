@@ -63,6 +63,7 @@ func (j *Journal) load() ([][]byte, error) {
 		return nil, fmt.Errorf("%s: %w", j.path, err)
 	}
 	j.seq, j.size, j.base = found.seq, found.size, found.base
+	j.broken = found.version < version
 	if j.size < int64(len(data)) {
 		if err := j.f.Truncate(j.size); err != nil {
 			return nil, err
@@ -147,7 +148,8 @@ func (j *Journal) Rewrite(snapshot []byte) error {
 	return nil
 }
 
-// Broken reports whether only Rewrite helps.
+// Broken reports whether only Rewrite helps: a write failed, or the file is
+// new, or of an older version.
 func (j *Journal) Broken() bool { return j.broken }
 
 // Clean reports that no batch that failed will be found by a later Open.

@@ -211,10 +211,46 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+func headerOf(version uint32) []byte {
+	b := binary.BigEndian.AppendUint32([]byte("parleys\x00"), version)
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
+}
+
+// A file of the version before is read, and written anew before anything is
+// added to it: what is new in it must not be found by a program that would
+// take it for something else.
+func TestOlder(t *testing.T) {
+	fs := &crashfs.FS{}
+	var s script
+	if err := s.run(fs); err != nil {
+		t.Fatal(err)
+	}
+	old := append(headerOf(1), fs.Data(name)[16:]...)
+	fs = &crashfs.FS{}
+	fs.Put(name, old)
+	j, batches, err := journal.Open(fs, name)
+	if got := string(bytes.Join(batches, nil)); err != nil || got != s.words {
+		t.Fatalf("%q, want %q (%v)", got, s.words, err)
+	}
+	if err := j.Append([]byte("more")); !errors.Is(err, journal.ErrBroken) || !j.Broken() || !j.Clean() {
+		t.Errorf("something was added: %v", err)
+	}
+	if err := errors.Join(j.Rewrite([]byte(s.words+"new ")), j.Append([]byte("more")), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if data := fs.Data(name); !bytes.HasPrefix(data, headerOf(2)) || read(t, fs) != s.words+"new more" {
+		t.Errorf("the file is %q", data)
+	}
+	fs = &crashfs.FS{}
+	fs.Put(name, headerOf(0))
+	if _, _, err := journal.Open(fs, name); !errors.Is(err, journal.ErrVersion) {
+		t.Error(err)
+	}
+}
+
 // A file of a later version, or of something else, is left alone.
 func TestForeign(t *testing.T) {
-	later := binary.BigEndian.AppendUint32([]byte("parleys\x00"), 2)
-	later = binary.BigEndian.AppendUint32(later, crc32.Checksum(later, crc32.MakeTable(crc32.Castagnoli)))
+	later := headerOf(3)
 	for content, want := range map[string]error{
 		string(later): journal.ErrVersion, "Dear diary,\n": journal.ErrForeign, "parleys": journal.ErrForeign,
 	} {
