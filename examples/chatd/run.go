@@ -117,6 +117,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	var calm calm
 	defer calm.stop()
+	giveHeadroom()
 	d.srv = &chatserver.Server{
 		Accounts:        &d.accounts,
 		Store:           st,
