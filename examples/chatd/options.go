@@ -38,6 +38,7 @@ type options struct {
 	mailboxMessages, mailboxBytes int
 	proxies                       list
 	proxyFrom                     []netip.Prefix
+	cpuProfile                    string
 	dataGiven                     bool
 }
 
@@ -91,6 +92,7 @@ func (o *options) flags(stderr io.Writer) *flag.FlagSet {
 	fl.DurationVar(&o.heartbeat, "heartbeat", 30*time.Second, "how long the server is silent before it says that it lives")
 	fl.DurationVar(&o.timeout, "timeout", 45*time.Second, "how long a client may be silent before it is logged out")
 	fl.BoolVar(&o.dialBack, "dialback", false, "connect to clients that went away and asked to be called when something comes for them: at the address they came from, and a port from 1024 up that they name")
+	fl.StringVar(&o.cpuProfile, "cpuprofile", "", "write to this `FILE` what the processor was busy with until chatd ended, for go tool pprof")
 	fl.BoolVar(&o.verbose, "v", false, "log every connection")
 	return fl
 }
@@ -105,7 +107,7 @@ var flagGroups = []struct {
 	{"How clients know the server, and nobody else reads along", []string{"cert", "key", "acme", "acme-directory", "acme-email", "require-binding", "cleartext"}},
 	{"How much (a source is an IPv4 address or an IPv6 /64; this machine is exempt from limits by source)",
 		[]string{"max-strangers", "max-strangers-per-source", "connect-rate", "request-rate", "mailbox-messages", "mailbox-bytes", "proxy-from"}},
-	{"And", []string{"heartbeat", "timeout", "dialback", "v"}},
+	{"And", []string{"heartbeat", "timeout", "dialback", "cpuprofile", "v"}},
 }
 
 // help prints what chatd can do.

@@ -90,6 +90,11 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		level = slog.LevelDebug
 	}
 	d.logger = slog.New(slog.NewTextHandler(d.stderr, &slog.HandlerOptions{Level: level}))
+	stopProfile, err := startProfile(d.cpuProfile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopProfile()) }()
 	if err := d.firstAccounts(); err != nil {
 		return err
 	}

@@ -69,6 +69,7 @@ func TestRefuses(t *testing.T) {
 			want: "the credentials file credentials.txt has 2 bad line(s):\n  line 2: no password after the user name \"B\"\n  line 3: user \"A\" stands in line 1 already (capitals make no difference)"},
 		{why: "no account", credentials: "# nobody\n", args: []string{"0"}, want: "the credentials file credentials.txt has no account; chatd passwd add makes one"},
 		{why: "port in use", args: []string{port}, want: "port " + port + " is in use by another program; end it or choose another port"},
+		{why: "no file for the profile", args: []string{"-memory", "-cpuprofile", "none/cpu.prof", "0"}, want: "cannot write the profile: open none/cpu.prof: no such file or directory"},
 		{why: "demo accounts for everybody", args: []string{"-listen", "0.0.0.0", "0"}, want: "without a credentials file chatd serves demo accounts, whose passwords everybody knows, and so on loopback only"},
 	} {
 		t.Run(tt.why, func(t *testing.T) {
