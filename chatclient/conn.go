@@ -27,6 +27,8 @@ type conn struct {
 	out     []byte  // encoded, not yet given to the writer
 	pending []*call // written and unanswered, in order, as the machine's queue
 	asked   int     // of them, those that are no message
+	resends []*call // messages that come before anything else, not yet written again
+	burst   int     // how many messages may be unanswered while there are resends
 	leaving bool    // QUIT was said, or the server's last word heard: nothing is sent any more
 	broken  error   // why this end gave the connection up
 	bye     *GoodbyeError

@@ -53,6 +53,7 @@ func (c *Client) quit(ctx context.Context) error {
 		c.mu.Unlock()
 		return ErrConnection
 	}
+	c.box.resendAll(cn)
 	k := newCall(chatproto.QUIT, "", "", "")
 	c.box.number(k) // the last of this client: none is given any more
 	c.mu.Unlock()

@@ -78,6 +78,9 @@ func (o *outbox) issue(k *call, cn *conn) {
 // connection, or on one that takes nothing any more, messages have their turn
 // when there is one, and other requests are numbered anew.
 func (o *outbox) pump(cn *conn) {
+	if cn != nil && !cn.leaving && len(cn.resends) > 0 {
+		return // they come first
+	}
 	var back []*call
 	for len(o.line) > 0 && (o.line[0].pos <= o.durable || o.file.mutant.sendUnsynced) {
 		var k *call

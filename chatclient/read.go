@@ -72,6 +72,7 @@ func (cn *conn) reply(f *chatproto.Frame) error {
 		return cn.entry(f)
 	}
 	a := readAnswer(f)
+	answered := 0
 	for range hi - lo + 1 {
 		k, rest := shift(cn.pending)
 		cn.pending = rest
@@ -80,9 +81,11 @@ func (cn *conn) reply(f *chatproto.Frame) error {
 			k.finish(a)
 			continue
 		}
+		answered++
 		cn.c.box.forget(k)
 		cn.c.keep.answered(k, a)
 	}
+	cn.c.box.resend(cn, answered)
 	cn.c.box.admit(cn)
 	if len(cn.c.box.line) > 0 {
 		cn.c.keep.signal()

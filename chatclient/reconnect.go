@@ -218,11 +218,7 @@ func (c *Client) online(cn *conn, w *welcome) error {
 	}
 	c.name, c.box.welcomed, c.conn = w.user, true, cn
 	c.peers.takeUp(w.same && !w.fresh)
-	for _, k := range c.box.kept {
-		if k.ready {
-			cn.send(k)
-		}
-	}
+	c.box.resume(cn)
 	resumes := c.peers.resumes(w.fresh)
 	if port, registers := c.peers.registers(); registers {
 		if resumes && port != 0 {
