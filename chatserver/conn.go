@@ -332,6 +332,9 @@ func (c *conn) waitAnswered() {
 // not a reset, and lets the session linger.
 func (c *conn) finish() {
 	c.mute() // no deliveries and events any more
+	if c.callee != nil && c.sess == nil {
+		close(c.callee.over)
+	}
 	if c.sess != nil && c.acks {
 		c.user.box.detach(c)
 	}
@@ -382,9 +385,6 @@ func (c *conn) finish() {
 	s.log.Debug("connection ended", "remote", addrText(c.nc.RemoteAddr()), "why", c.why)
 	if hook := s.Hooks.OnDisconnect; hook != nil && c.told {
 		hook(s.ctx, c.info(), c.why)
-	}
-	if c.callee != nil && c.sess == nil {
-		close(c.callee.over)
 	}
 	if c.done != nil {
 		close(c.done)

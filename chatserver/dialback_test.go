@@ -111,17 +111,8 @@ func (r *rover) comes(t *testing.T, srv *chatserver.Server, addr string) string 
 	if got := r.want("220 "); valueOf(got, "caps") != "dialback" {
 		t.Errorf("got %q", got)
 	}
-	r.say("AUTH mech=PLAIN user=%s pass=%s origin=%x known=1", r.user, demo[r.user], r.user)
-	welcome := r.next()
-	if !strings.HasPrefix(welcome, "230 ") || valueOf(welcome, "known") == "0" {
-		r.say("QUIT") // it was never here: its origin is registered without known=1
-		r.linePeer = lines(t, tlsClient(t, srv, addr, clientTLS()))
-		r.say("HELO v=1 acks=1 beat=3600000 pres=0 caps=dialback")
-		r.want("220 ")
-		r.say("AUTH mech=PLAIN user=%s pass=%s origin=%x", r.user, demo[r.user], r.user)
-		welcome = r.want("230 ")
-	}
-	return welcome
+	r.say("AUTH mech=PLAIN user=%s pass=pass%s origin=%x", r.user, r.user, r.user)
+	return r.want("230 ")
 }
 
 // lstn returns LSTN with the client's key, and what else it is to say.
@@ -137,16 +128,23 @@ func (r *rover) lstn(more string) string {
 func (r *rover) registers(port int) {
 	r.t.Helper()
 	r.say("%s", r.lstn(fmt.Sprintf(" dial=%d", port)))
-	if got := r.want("200 n=1 "); valueOf(got, "lease") != "600000" {
+	if got := r.want("200 n=1 "); valueOf(got, "lease") == "" {
 		r.t.Errorf("got %q", got)
 	}
 }
 
-// leaves ends the client's connection and waits for that of the server.
+// leaves ends the client's connection and waits for that of the server,
+// whatever comes before.
 func (r *rover) leaves() {
 	r.t.Helper()
 	r.nc.(*tls.Conn).CloseWrite()
-	r.want("(EOF)")
+	last := ""
+	for !strings.HasPrefix(last, "(") {
+		last = r.next()
+	}
+	if last != "(EOF)" {
+		r.t.Errorf("the connection ends with %s", last)
+	}
 	r.nc.Close()
 	synctest.Wait()
 }
@@ -204,51 +202,200 @@ func stays(t *testing.T, srv *chatserver.Server, user string) *peer {
 	return p
 }
 
-// roved plays with B, who is away at 192.0.2.7, and A, who is there.
-func roved(t *testing.T, play func(t *testing.T, srv *chatserver.Server, x *exchange, a *peer, b *rover)) {
+// A scene is a server with A, who is there, and B, who is at 192.0.2.7 and
+// wants to be called.
+type scene struct {
+	t   *testing.T
+	srv *chatserver.Server
+	x   *exchange
+	a   *peer
+	b   *rover
+	n   int // numbers of A's requests
+}
+
+// staged plays a scene. set, if it is not nil, changes the server before.
+func staged(t *testing.T, set func(*chatserver.Server), play func(t *testing.T, s *scene)) {
 	t.Helper()
 	serverTLS()
 	synctest.Test(t, func(t *testing.T) {
 		x := newExchange()
-		srv := backServer(x)
-		defer srv.Close()
-		a := stays(t, srv, "A")
-		b := rove(t, srv, x, "B", "192.0.2.7:50000")
-		b.leaves()
-		play(t, srv, x, a, b)
+		s := &scene{t: t, x: x, srv: backServer(x)}
+		if set != nil {
+			set(s.srv)
+		}
+		defer s.srv.Close()
+		s.a = stays(t, s.srv, "A")
+		s.b = rove(t, s.srv, x, "B", "192.0.2.7:50000")
+		play(t, s)
 	})
+}
+
+// away is staged when B has left.
+func away(t *testing.T, play func(t *testing.T, s *scene)) {
+	t.Helper()
+	staged(t, nil, func(t *testing.T, s *scene) {
+		s.b.leaves()
+		play(t, s)
+	})
+}
+
+// writes has A write to B, and takes the answer.
+func (s *scene) writes(text string) string {
+	s.t.Helper()
+	s.n++
+	s.a.say("SEND n=%d to=B :%s", s.n, text)
+	return s.a.want(fmt.Sprintf("201 n=%d ", s.n))
+}
+
+// online reports whether A sees B.
+func (s *scene) online() bool {
+	s.t.Helper()
+	s.n++
+	s.a.say("ONLN n=%d", s.n)
+	if !strings.HasPrefix(s.a.next(), "111 ") {
+		return false
+	}
+	s.a.want("211 ")
+	return true
+}
+
+// until fails the test unless B is online for d from now, and not after it.
+func (s *scene) until(why string, d time.Duration) {
+	s.t.Helper()
+	time.Sleep(d - time.Millisecond)
+	if !s.online() {
+		s.t.Errorf("%s: B is not online any more", why)
+	}
+	time.Sleep(2 * time.Millisecond)
+	if s.online() {
+		s.t.Errorf("%s: B is still online", why)
+	}
 }
 
 // Who is away is online, and is called when somebody writes: once, for all
 // that waits.
 func TestDialBackDelivers(t *testing.T) {
-	roved(t, func(t *testing.T, srv *chatserver.Server, x *exchange, a *peer, b *rover) {
+	away(t, func(t *testing.T, s *scene) {
 		time.Sleep(4 * time.Minute)
-		x.want(t, "nothing waits", 0)
-		a.say("SEND n=1 to=B :one\r\nSEND n=2 to=B :two")
-		b.linePeer = b.dialled(t)
-		a.say("SEND n=3 to=B :three")
+		s.x.want(t, "nothing waits", 0)
+		s.a.say("SEND n=1 to=B :one\r\nSEND n=2 to=B :two")
+		p := s.b.dialled(t)
+		s.a.say("SEND n=3 to=B :three")
 		synctest.Wait()
-		b.say("%s", b.auth())
-		if got := b.want("230 user=B new=0 known=1 high=0 "); valueOf(got, "mail") != "3" || valueOf(got, "token") == "" {
+		s.b.linePeer = p
+		p.say("%s", s.b.auth())
+		if got := p.want("230 user=B new=0 known=1 high=0 "); valueOf(got, "mail") != "3" || len(valueOf(got, "token")) != 32 {
 			t.Errorf("got %q", got)
 		}
 		for i, text := range []string{"one", "two", "three"} {
-			if got := b.want(fmt.Sprintf("MESG from=A id=41.%d t=", i+1)); !strings.HasSuffix(got, " :A: "+text) {
+			if got := p.want(fmt.Sprintf("MESG from=A id=41.%d t=", i+1)); !strings.HasSuffix(got, " :A: "+text) {
 				t.Errorf("got %q", got)
 			}
 		}
-		b.say("ACKD count=3")
-		b.leaves()
+		p.say("ACKD count=3")
+		s.b.leaves()
 		time.Sleep(9 * time.Minute)
-		x.want(t, "what was acknowledged waits no more", 1)
-		if x.dials[0] != "4m0s 192.0.2.7:28404" {
-			t.Errorf("dialled %q", x.dials)
+		s.x.want(t, "what was acknowledged waits no more", 1)
+		if s.x.dials[0] != "4m0s 192.0.2.7:28404" {
+			t.Errorf("dialled %q", s.x.dials)
 		}
-		a.want("201 n=1-2 how=stored")
-		a.want("201 n=3 how=")
-		a.say("ONLN n=4")
-		a.want("111 n=4 user=B")
-		a.want("211")
+		s.a.want("201 n=1-2 how=stored")
+		s.a.want("201 n=3 how=")
+		if s.n = 3; !s.online() {
+			t.Error("B is not online")
+		}
 	})
+}
+
+// What is a reason to call, and what is none.
+func TestDialBackReasons(t *testing.T) {
+	leave := func(s *scene) { s.b.leaves() }
+	for _, test := range []struct {
+		why    string
+		set    func(*chatserver.Server)
+		before func(s *scene) // leaves
+		after  func(s *scene)
+		want   int
+		first  string // what B is told then
+	}{
+		{why: "nothing", before: leave},
+		{"a message", nil, leave, func(s *scene) { s.writes("hi") }, 1, "MESG from=A"},
+		{"a message without text", nil, leave, func(s *scene) { s.a.say("SEND n=1 to=B") }, 1, "MESG from=A"},
+		{"a broadcast", nil, leave, func(s *scene) { s.a.say("CAST n=1 :psa") }, 1, "BCST from=A"},
+		{"a request for the address", nil, leave, func(s *scene) { s.a.say("ADDR n=1 user=B") }, 1, "RQST user=A"},
+		{"an address", nil, func(s *scene) {
+			s.b.say("ADDR n=2 user=A")
+			s.b.want("202")
+			s.b.leaves()
+		}, func(s *scene) {
+			s.a.want("RQST")
+			s.a.say("LSTN n=1 port=2000\r\nCNST n=2 user=B")
+		}, 1, "GETA user=A"},
+		{"the end of a consent", nil, func(s *scene) {
+			s.b.say("%s", s.b.lstn(" port=28403 dial=28404"))
+			s.b.want("200")
+			s.a.say("ADDR n=1 user=B")
+			s.b.want("RQST")
+			s.b.say("CNST n=2 user=A")
+			s.b.want("200")
+			s.b.leaves()
+		}, func(s *scene) { s.a.say("QUIT n=2") }, 1, "RVKD user=A"},
+		{"somebody comes and goes", nil, leave, func(s *scene) {
+			c := login(s.t, s.srv, "C")
+			c.say("QUIT n=1")
+			c.want("221")
+		}, 0, ""},
+		{"a message to somebody else", nil, leave, func(s *scene) { s.a.say("SEND n=1 to=C :hi") }, 0, ""},
+		{"a message that is refused", nil, leave, func(s *scene) { s.a.say("SEND n=1 to=B :%s", strings.Repeat("x", 7169)) }, 0, ""},
+		{"what was not acknowledged", nil, func(s *scene) {
+			s.a.say("SEND n=1 to=B :hi")
+			s.b.want("MESG")
+			s.b.leaves()
+		}, func(*scene) {}, 1, "MESG from=A"},
+		{"what was acknowledged", nil, func(s *scene) {
+			s.a.say("SEND n=1 to=B :hi")
+			s.b.want("MESG")
+			s.b.say("ACKD count=1")
+			s.b.leaves()
+		}, func(*scene) {}, 0, ""},
+		{"a message, after QUIT", nil, func(s *scene) {
+			s.b.say("QUIT n=2")
+			s.b.want("221")
+		}, func(s *scene) { s.writes("hi") }, 0, ""},
+		{"a message, after an LSTN without dial=", nil, func(s *scene) {
+			s.b.say("%s", s.b.lstn(""))
+			s.b.want("200 n=1")
+			s.b.leaves()
+		}, func(s *scene) { s.writes("hi") }, 0, ""},
+		{"somebody who is blocked", nil, blocking, func(s *scene) {
+			s.a.say("SEND n=1 to=B :hi\r\nCAST n=2 :psa\r\nADDR n=3 user=B")
+			s.a.want("553 n=1")
+		}, 0, ""},
+		{"somebody who is blocked, and is not told", func(srv *chatserver.Server) { srv.HideBlocks = true }, blocking, func(s *scene) {
+			s.a.say("SEND n=1 to=B :hi\r\nCAST n=2 :psa\r\nADDR n=3 user=B")
+			s.a.want("201 n=1")
+		}, 0, ""},
+	} {
+		t.Run(test.why, func(t *testing.T) {
+			staged(t, test.set, func(t *testing.T, s *scene) {
+				s.t = t
+				test.before(s)
+				if test.after != nil {
+					test.after(s)
+				}
+				s.x.want(t, test.why, test.want)
+				if test.first != "" {
+					s.b.answers(t)
+					s.b.want(test.first)
+				}
+			})
+		})
+	}
+}
+
+// blocking has B block A, and leave.
+func blocking(s *scene) {
+	s.b.say("BLOK n=2 user=A")
+	s.b.want("200 n=2")
+	s.b.leaves()
 }
