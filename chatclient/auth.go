@@ -96,6 +96,9 @@ func (c *Client) weaker(s *server, before, now string) error {
 
 // beginLogin begins a login of the chosen kind.
 func (c *Client) beginLogin(cn *conn) (mechanism, error) {
+	if cn.called {
+		return external{}, nil
+	}
 	mech, err := c.choose(cn)
 	if err != nil {
 		return nil, err
@@ -126,13 +129,17 @@ func (c *Client) authenticate(cn *conn) (*welcome, error) {
 	}
 	l := chatproto.Begin(nil, chatproto.AUTH)
 	l.Field("mech", mech.name())
-	l.Field("user", c.user)
+	user := c.user
+	if cn.called {
+		user = c.User() // as the session has it
+	}
+	l.Field("user", user)
 	mech.start(&l)
 	l.Origin("origin", c.box.origin)
 	if c.box.welcomed {
 		l.Uint("known", 1)
 	}
-	if c.token != "" {
+	if c.token != "" && !cn.called {
 		l.Field("token", c.token)
 	}
 	var f chatproto.Frame
@@ -150,10 +157,13 @@ func (c *Client) authenticate(cn *conn) (*welcome, error) {
 			if err := mech.done(data); err != nil {
 				return nil, err
 			}
-			w, err := cn.welcome(&f, c.user)
+			w, err := cn.welcome(&f, user)
 			if err == nil {
 				c.token = w.token
-				c.remember(&cn.server, mech.name())
+				if !cn.called {
+					c.met = cn.server
+					c.remember(&cn.server, mech.name())
+				}
 			}
 			return w, err
 		case chatproto.ReplyChallenge:

@@ -39,6 +39,7 @@ type answer struct {
 	more    string
 	key     string
 	ttl     time.Duration
+	lease   time.Duration
 	stream  uint64
 }
 

@@ -67,6 +67,11 @@ type Callbacks struct {
 	// client does not listen for private chats.
 	OnPrivate func(ctx context.Context, m PrivateMessage) error
 
+	// OnStaysConnected tells why the client stays connected although
+	// Config.DialBack is set, once for each reason: the server does not offer
+	// it, or cannot reach this client, say. nil ignores it; it is logged, too.
+	OnStaysConnected func(ctx context.Context, why error)
+
 	// OnState tells how the connection fares. nil ignores it.
 	OnState func(ctx context.Context, s State)
 }
@@ -140,9 +145,10 @@ const (
 	Online                      // logged in
 	Waiting                     // the connection was lost, or could not be had: Err; the next try is in Retry
 	Closed                      // for good: Err, nil after Logout and Close
+	Away                        // with Config.DialBack: logged in, and without a connection as long as none is needed; Online comes next
 )
 
-var stateNames = [...]string{"Connecting", "Online", "Waiting", "Closed"}
+var stateNames = [...]string{"Connecting", "Online", "Waiting", "Closed", "Away"}
 
 func (k StateKind) String() string { return stateNames[k] }
 

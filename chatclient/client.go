@@ -16,10 +16,11 @@ import (
 // Its goroutines: one keeps the connection up and reads it, one writes it
 // while there is one, one calls the callbacks, one writes the state file if
 // there is one, and the listener for private
-// chats has one and one for each line. The locks are taken in the order
-// keeper.io, Client.mu, peers.mu, dispatcher.mu, StateFile.mu, and none but
-// keeper.io is held while a callback runs or a socket or file is read or
-// written.
+// chats has one and one for each line, that for the server's calls one and one
+// for each caller. The locks are taken in the order
+// keeper.io, Client.mu, peers.mu, backDoor.mu, dispatcher.mu, StateFile.mu, and
+// none but keeper.io is held while a callback runs or a socket or file is read
+// or written.
 type Client struct {
 	cfg    Config
 	trace  tracer
@@ -42,16 +43,26 @@ type Client struct {
 	pinned         bool
 	weakest        string // the mechanism of the last login: it does not get weaker
 
-	mu       sync.Mutex
-	name     string // what the server calls the user
-	box      outbox
-	conn     *conn // while it is logged in
-	linger   *time.Timer
-	ended    bool // no request is taken any more
-	stopping bool // Logout or Close was called
-	err      error
-	left     chan struct{} // closed when the first Logout has its answer; nil before it is called
-	leftErr  error
+	met  server    // of the last login that this end made
+	back *backDoor // nil without Config.DialBack
+
+	mu          sync.Mutex
+	name        string // what the server calls the user
+	box         outbox
+	conn        *conn // while it is logged in
+	linger      *time.Timer
+	away        chan struct{} // not nil while there is no connection because none was needed; closed when that ends
+	partedAt    time.Time     // by the clock on the wall
+	lease       time.Duration // how long the session lasts meanwhile
+	relaying    bool          // the server carried private lines before
+	unreachable bool          // the server tried to call, and could not
+	staying     string        // why the client stays connected, as it was told last
+	need        chan struct{} // capacity 1: who is away is to come back
+	ended       bool          // no request is taken any more
+	stopping    bool          // Logout or Close was called
+	err         error
+	left        chan struct{} // closed when the first Logout has its answer; nil before it is called
+	leftErr     error
 }
 
 // Dial connects and logs in. It returns a Client that is online, or the
@@ -68,7 +79,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, done: make(chan struct{}), user: cfg.User, password: cfg.Password}
+	c := &Client{cfg: cfg, done: make(chan struct{}), need: make(chan struct{}, 1), user: cfg.User, password: cfg.Password}
 	c.ready = c.user != "" && c.password != ""
 	c.trace.fn = cfg.Trace
 	c.life, c.die = context.WithCancel(context.WithoutCancel(ctx))
@@ -79,6 +90,9 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		c.die()
 		return nil, err
 	}
+	if cfg.DialBack != nil {
+		c.back = &backDoor{c: c, calls: make(chan *conn)}
+	}
 	c.keep = newKeeper(c)
 	if err := c.keep.begin(); err != nil {
 		c.die()
@@ -88,6 +102,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	cn, err := c.comeOnline(ctx, true)
 	if err != nil {
 		c.die()
+		c.back.close()
 		c.peers.shut()
 		c.keep.finish()
 		return nil, plainly(err)
@@ -116,7 +131,9 @@ func (c *Client) User() string {
 }
 
 // Close ends the client at once and without a word: the session lingers at
-// the server until its timeout. It does not wait for a callback that is
+// the server until its timeout. Only a client that is away comes back to say
+// goodbye, for 5 seconds at most, since its session would linger for longer.
+// Close does not wait for that, nor for a callback that is
 // running, so that a callback may call it; Done says when all is over. It may
 // be called twice and returns nil.
 func (c *Client) Close() error {

@@ -111,6 +111,11 @@ type Config struct {
 	// [PeerInterfaces].
 	PeerAddrs []string
 
+	// DialBack, if not nil, lets the client go without a connection while
+	// there is nothing to say: the server calls it. See [DialBack] for what
+	// that needs and what it costs.
+	DialBack *DialBack
+
 	// Relay lets the server carry private lines, if it does and the other
 	// client lets it too, where no direct line is possible. The server cannot
 	// read them.
@@ -198,6 +203,17 @@ func (cfg *Config) fill() error {
 		if _, err := readPlace(place, minPeerPort); err != nil {
 			faults = multierror.Append(faults, err)
 		}
+	}
+	if cfg.DialBack != nil {
+		back := *cfg.DialBack
+		if back.Listen != "" && !listenable(back.Listen) {
+			fault("Config.DialBack.Listen must be host:port with port 0 or 1024 to 65535")
+		}
+		if back.Quiet < 0 {
+			fault("a time in Config is negative")
+		}
+		setDefault(&back.Quiet, DefaultQuiet)
+		cfg.DialBack = &back
 	}
 	setDefault(&cfg.Heartbeat, DefaultHeartbeat)
 	setDefault(&cfg.BackoffMin, DefaultBackoffMin)

@@ -40,14 +40,25 @@ type conn struct {
 	relays  bool // the server carries private lines
 	streams map[uint64]*relayStream
 
+	called    bool      // the server made it
+	dialsBack bool      // the server offers to make others
+	leased    bool      // it knows where
+	active    time.Time // when something was sent or came last
+	parted    bool      // left by this end, for now
+
 	wake chan struct{} // capacity 1: out is not empty
 	stop chan struct{} // closed when the reader has ended
+}
+
+func (c *Client) newConn() *conn {
+	return &conn{c: c, beat: c.cfg.Heartbeat, m: chatproto.V1.Machine(), wake: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
 // send writes a request that has its number. One that cannot be written
 // counts as pending too, so that it has its turn on the next connection.
 func (cn *conn) send(k *call) {
 	cn.pending = append(cn.pending, k)
+	cn.active = time.Now()
 	k.writes++
 	out, err := k.append(cn.out)
 	if err == nil {
@@ -87,6 +98,7 @@ func (c *Client) acknowledge(cn *conn, count uint64) {
 	}
 	cn.sizes = cn.sizes[count-cn.acked:]
 	cn.acked = count
+	cn.active = time.Now()
 	cn.signal()
 }
 
@@ -120,10 +132,12 @@ func (cn *conn) giveUp(reason error) {
 }
 
 // writer writes what the others put into out, and a LIVE when they put
-// nothing.
+// nothing, until it may go away.
 func (cn *conn) writer() {
 	beat := time.NewTimer(cn.beat)
 	defer beat.Stop()
+	quiet := cn.whenQuiet()
+	defer quiet.Stop()
 	var spare []byte
 	for {
 		select {
@@ -133,6 +147,14 @@ func (cn *conn) writer() {
 			runtime.Gosched() // whoever else is about to send shares the write
 		case <-beat.C:
 			cn.live()
+		case <-quiet.C:
+			wait, parted := cn.part()
+			if parted {
+				<-cn.stop
+				return
+			}
+			quiet.Reset(wait)
+			continue
 		}
 		cn.c.mu.Lock()
 		lines := cn.out
@@ -140,7 +162,7 @@ func (cn *conn) writer() {
 		cn.c.mu.Unlock()
 		if len(lines) > 0 {
 			if err := cn.write(lines, deadAfter(cn.beat)); err != nil {
-				cn.die()
+				cn.die(lastWords)
 				<-cn.stop
 				return
 			}
@@ -189,6 +211,8 @@ func (cn *conn) serve() error {
 		return cn.bye
 	case cn.broken != nil:
 		return cn.broken
+	case cn.parted:
+		return errParted
 	case err == nil:
 		return errFarewell
 	case isTimeout(err):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"time"
 
 	"github.com/parleyproto/parley/chatclient/internal/journal"
 	"github.com/parleyproto/parley/chatproto"
@@ -34,3 +35,10 @@ func (s *StateFile) Left() int { return len(s.img.letters) }
 
 // Fresh reports whether a message was not taken.
 func (s *StateFile) Fresh(from string, id chatproto.ID) bool { return s.fresh(from, id) }
+
+// Slept lets the machine have slept while the client is away.
+func (c *Client) Slept(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.partedAt = c.partedAt.Add(-d)
+}

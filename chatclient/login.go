@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
+	"github.com/parleyproto/parley/chatproto/handshake"
 )
 
 // stepTimeout is how long dialling, and each answer during the login, may
@@ -142,8 +143,8 @@ func (cn *conn) hello(declinePresence bool) error {
 	if declinePresence {
 		l.Uint("pres", 0)
 	}
-	if cn.c.cfg.Relay {
-		l.Field("caps", capRelay)
+	if caps := cn.offers(); len(caps) > 0 {
+		l.Field("caps", strings.Join(caps, ","))
 	}
 	line, err := l.End("")
 	if err != nil {
@@ -165,8 +166,24 @@ func (cn *conn) hello(declinePresence bool) error {
 	}
 	cn.greeting, cn.heard = cn.line, nil
 	cn.boot, cn.mechs = f.Value("boot"), f.Value("mech")
-	cn.relays = cn.c.cfg.Relay && slices.Contains(strings.Split(f.Value("caps"), ","), capRelay)
+	for _, agreed := range cn.offers() {
+		if slices.Contains(strings.Split(f.Value("caps"), ","), agreed) {
+			cn.relays = cn.relays || agreed == capRelay
+			cn.dialsBack = cn.dialsBack || agreed == handshake.CapDialBack
+		}
+	}
 	return nil
+}
+
+// offers returns the capabilities of this end.
+func (cn *conn) offers() (caps []string) {
+	if cn.c.cfg.Relay {
+		caps = append(caps, capRelay)
+	}
+	if cn.c.cfg.DialBack != nil && cn.server.tls != nil {
+		caps = append(caps, handshake.CapDialBack)
+	}
+	return caps
 }
 
 // clearError adds to why a server did not answer HELO that it may want TLS.

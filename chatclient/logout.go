@@ -12,7 +12,8 @@ import (
 // The answers to messages that were sent before come first; messages for this
 // user that are not taken yet stay with the server. nil says that the server
 // said goodbye; an error that it did not, and that the session lingers there
-// until its timeout. It may be called twice, and from a callback.
+// until its timeout. A client that is away comes back for it. It may be called
+// twice, and from a callback.
 func (c *Client) Logout(ctx context.Context) error {
 	c.mu.Lock()
 	if c.left != nil || c.ended || c.stopping {
@@ -29,9 +30,20 @@ func (c *Client) Logout(ctx context.Context) error {
 		}
 	}
 	c.left = make(chan struct{})
-	c.stopping = true
 	c.box.failWaiting(ErrClosed)
+	c.comeBack()
+	back := c.away
+	c.stopping = back == nil
 	c.mu.Unlock()
+	if back != nil {
+		select {
+		case <-back:
+		case <-ctx.Done():
+		}
+		c.mu.Lock()
+		c.stopping = true
+		c.mu.Unlock()
+	}
 
 	c.events.pause(ctx)
 	c.events.flush()

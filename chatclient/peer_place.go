@@ -93,11 +93,13 @@ func (p *peers) resumes(fresh bool) bool {
 	return first && !fresh
 }
 
-// register tells the server our key, and on which port we listen, 0 for none.
+// register tells the server our key, and on which port we listen, 0 for none,
+// and on which it may call itself.
 // It is told anew on every connection: the proof is of that one alone.
 // Client.mu is held.
 func (c *Client) register(cn *conn, port uint16) {
 	p := c.peers
+	dial, dials := c.dialsBack(cn)
 	p.mu.Lock()
 	local := p.local
 	p.mu.Unlock()
@@ -111,6 +113,14 @@ func (c *Client) register(cn *conn, port uint16) {
 		l.Field("sig", sig)
 		if places := p.places(port, local); port != 0 && len(places) > 0 {
 			l.Field("cand", handshake.FormatPlaces(places))
+		}
+		if dials {
+			l.Uint("dial", uint64(dial))
+		}
+	}
+	k.heed = func(a answer) {
+		if dials {
+			c.mayPart(cn, port, a)
 		}
 	}
 	k.then = func(err error) {

@@ -20,7 +20,8 @@ type Pin struct {
 
 // Pins remember servers by their address (Config.Addr, in lower case). Its
 // methods are called by the goroutine that logs in, during Dial and during
-// reconnects, and should return soon. Several clients may share one. If it
+// reconnects, and, Pin, by those that take calls of the server, and should return
+// soon. Several clients may share one. If it
 // has a method Check() error, Dial logs what that returns.
 type Pins interface {
 	// Pin returns what is known of a server, and whether anything is. An

@@ -47,7 +47,10 @@ func (cn *conn) frame(f *chatproto.Frame) error {
 	if err == nil && f.Code == chatproto.GBYE {
 		cn.goodbye(f)
 	}
-	leaving := cn.leaving
+	leaving := cn.leaving && !cn.parted
+	if f.Code != chatproto.LIVE && f.Code != chatproto.PRES {
+		cn.active = time.Now()
+	}
 	cn.c.mu.Unlock()
 	if err != nil || leaving {
 		return err
@@ -57,6 +60,7 @@ func (cn *conn) frame(f *chatproto.Frame) error {
 
 // reply gives a reply, or a run of them, to those who wait. Client.mu is held.
 func (cn *conn) reply(f *chatproto.Frame) error {
+	cn.active = time.Now()
 	lo, hi, ok := f.Range("n")
 	if !ok {
 		return errFields
@@ -111,7 +115,7 @@ func (cn *conn) entry(f *chatproto.Frame) error {
 }
 
 func readAnswer(f *chatproto.Frame) answer {
-	a := answer{code: f.Code, text: string(f.Description), more: f.Value("more"), key: f.Value("key"), ttl: millis(f, "ttl")}
+	a := answer{code: f.Code, text: string(f.Description), more: f.Value("more"), key: f.Value("key"), ttl: millis(f, "ttl"), lease: millis(f, "lease")}
 	a.stream, _ = f.Uint("s")
 	if f.Value("how") == Delivered.String() {
 		a.how = Delivered

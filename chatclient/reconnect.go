@@ -17,6 +17,8 @@ const lockedOutFor = time.Minute
 func (c *Client) run(cn *conn) {
 	err := plainly(c.keepUp(cn))
 	c.mu.Lock()
+	away := c.away != nil
+	c.returned()
 	if c.stopping {
 		err = nil
 	}
@@ -28,6 +30,10 @@ func (c *Client) run(cn *conn) {
 	}
 	c.mu.Unlock()
 	c.die()
+	if away && quiet {
+		c.farewell()
+	}
+	c.back.close()
 	c.peers.shut()
 	c.events.finish(c.stateEvent(State{Kind: Closed, Err: err}), quiet)
 	<-c.events.done
@@ -48,8 +54,18 @@ func (c *Client) keepUp(cn *conn) error {
 		if time.Since(since) >= c.cfg.BackoffMax {
 			attempt = 0
 		}
+		if err == errParted {
+			if cn, err = c.stayAway(); err == nil {
+				continue
+			}
+			if c.life.Err() != nil || final(err) {
+				return err
+			}
+			c.cfg.Logger.Info("cannot come back", slog.Any("err", err))
+		}
 		for {
 			c.mu.Lock()
+			c.returned()
 			stopping := c.stopping
 			c.mu.Unlock()
 			if stopping {
@@ -149,24 +165,30 @@ func (c *Client) comeOnline(ctx context.Context, first bool) (*conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		same := c.sameWindow(w)
-		if same {
-			w.same = c.keep.welcome(c.user, cn.boot, w)
-		}
-		if err := c.keep.flush(); err != nil {
-			cn.close()
-			return nil, err
-		}
-		if same {
-			if err := c.online(cn, w); err != nil {
+		if c.sameWindow(w) {
+			if err := c.moveIn(cn, w); err != nil {
 				cn.close()
 				return nil, err
 			}
 			return cn, nil
 		}
+		if err := c.keep.flush(); err != nil {
+			cn.close()
+			return nil, err
+		}
 		cn.leave()
 	}
 	return nil, errForgotten
+}
+
+// moveIn makes cn, which is logged in, the client's connection.
+func (c *Client) moveIn(cn *conn, w *welcome) error {
+	w.same = c.keep.welcome(c.user, cn.boot, w)
+	if err := c.keep.flush(); err != nil {
+		return err
+	}
+	c.prepareDialBack(cn)
+	return c.online(cn, w)
 }
 
 // maxForgotten is how often in a row a new origin is tried before the usual
@@ -176,12 +198,18 @@ const maxForgotten = 3
 // errForgotten says why messages were given up.
 var errForgotten = errors.New("chatclient: the server does not remember this client")
 
+// agrees reports whether the server's memory of this origin is as ours. mu is
+// held.
+func (c *Client) agrees(w *welcome) bool {
+	return w.high <= c.box.sent && (w.known || !c.box.welcomed)
+}
+
 // sameWindow reports whether the server's memory of this origin agrees with
 // ours, and starts a new origin if not.
 func (c *Client) sameWindow(w *welcome) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if w.high <= c.box.sent && (w.known || !c.box.welcomed) {
+	if c.agrees(w) {
 		return true
 	}
 	c.cfg.Logger.Warn("the server does not remember this client as it was; logging in as a new one")
@@ -218,9 +246,12 @@ func (c *Client) online(cn *conn, w *welcome) error {
 	}
 	c.name, c.box.welcomed, c.conn = w.user, true, cn
 	c.peers.takeUp(w.same && !w.fresh)
+	c.reached(cn, w)
+	c.returned()
 	c.box.resume(cn)
 	resumes := c.peers.resumes(w.fresh)
-	if port, registers := c.peers.registers(); registers {
+	port, registers := c.peers.registers()
+	if _, dials := c.dialsBack(cn); (registers || dials) && !cn.called { // the server called where it was told to: nothing has changed
 		if resumes && port != 0 {
 			c.register(cn, 0)
 		}
@@ -243,6 +274,10 @@ func (c *Client) lost(cn *conn, err error) {
 	cn.pending = nil
 	if c.ended || c.stopping {
 		c.box.failWaiting(ErrClosed)
+		return
+	}
+	if c.away != nil {
+		c.linger = time.AfterFunc(c.lease, c.lingered)
 		return
 	}
 	c.cfg.Logger.Info("the connection was lost", slog.Any("err", err))

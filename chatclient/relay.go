@@ -39,10 +39,14 @@ type relayStream struct {
 	down, up       chan struct{}
 }
 
-// relays reports whether the server carries private lines.
+// relays reports whether the server carries private lines, or did so before
+// this client went away.
 func (c *Client) relays() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.away != nil {
+		return c.relaying
+	}
 	return c.conn != nil && c.conn.relays
 }
 

@@ -54,7 +54,7 @@ func (c *Client) begin(ctx context.Context, k *call) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended || c.stopping {
+	if c.ended || c.stopping || c.left != nil {
 		return c.closedErr()
 	}
 	if k.decided() {
@@ -64,6 +64,7 @@ func (c *Client) begin(ctx context.Context, k *call) error {
 	}
 	c.box.admit(c.conn)
 	c.keep.signal()
+	c.comeBack()
 	return nil
 }
 

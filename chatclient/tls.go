@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/parleyproto/parley/chatproto"
 	"github.com/parleyproto/parley/chatproto/handshake"
 )
 
@@ -24,7 +23,7 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cn := &conn{c: c, beat: c.cfg.Heartbeat, m: chatproto.V1.Machine(), wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	cn := c.newConn()
 	cn.server = server{name: c.serverName(nc), local: isLocal(nc)}
 	tc, encrypted := nc.(*tls.Conn)
 	switch {

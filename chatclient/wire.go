@@ -109,9 +109,9 @@ func (w *wire) close() {
 func (w *wire) cut() { w.raw.Close() }
 
 // die lets the reader hear the last words and no more.
-func (w *wire) die() {
+func (w *wire) die(within time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dying = true
-	w.nc.SetReadDeadline(time.Now().Add(lastWords))
+	w.nc.SetReadDeadline(time.Now().Add(within))
 }

@@ -1,0 +1,366 @@
+package chatclient
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/parleyproto/parley/chatproto"
+	"github.com/parleyproto/parley/chatproto/handshake"
+)
+
+// A DialBack lets a client go away when there is nothing to say: it closes
+// its connection, and the server calls it when something comes for it (SPEC
+// section 7.7). To the application nothing changes but what OnState tells
+// ([Away]) and what is listed here; whoever calls a method that needs the
+// server waits for a login first, two to five round trips.
+//
+//   - It works with a server that offers it (chatd -dialback), over TLS, and
+//     where the server can connect to this machine, at the address from which
+//     this client came: not through NAT, a proxy or a firewall that is in the
+//     way. Else the client stays connected as without it, and
+//     OnStaysConnected tells why. That it cannot be reached shows only when
+//     the server has tried: the user was offline then for up to half of the
+//     lease, and the mail waited.
+//   - Without a connection nobody is told of to OnPresence; what is missed is
+//     not told later. [Client.Online] asks.
+//   - A program that dies without [Client.Logout] or [Client.Close] seems to
+//     be online until somebody writes to its user, or for the lease, which
+//     the server sets: 10 minutes, usually, in place of 45 seconds. The
+//     client comes back at half of it, to say that it lives.
+//   - While a consent of this client to a private chat is in force it stays
+//     connected, if the server carries private lines (Config.Relay): they
+//     need the connection.
+//   - The machine has one more open port. A stranger who connects to it is
+//     told the name of the server and nothing else, and has 10 seconds; four
+//     are heard at once. Only the server that this client logged in to, with
+//     the key that it had then, is answered.
+type DialBack struct {
+	// Listen is the address on which the server is expected, with a port of
+	// 1024 or above; "" is ":0", any port of all interfaces ("127.0.0.1:0" or
+	// "[::1]:0" if the server is on this machine).
+	Listen string
+
+	// Quiet is how long nothing was sent or came before the client goes away;
+	// 0 is DefaultQuiet. News of who comes and goes does not count.
+	Quiet time.Duration
+}
+
+// DefaultQuiet is the default of DialBack.Quiet.
+const DefaultQuiet = 2 * time.Second
+
+// Limits of the port. Who connects is a stranger until the handshake of TLS
+// has shown that it is the server.
+const (
+	maxCallers = 4 // in their handshake; the newest is heard, since it may be the server
+	callWithin = 10 * time.Second
+)
+
+// Why a client with Config.DialBack stays connected.
+var (
+	errNoDialBack  = errors.New("chatclient: the server does not offer to dial back")
+	errClearNoBack = errors.New("chatclient: there is no dial-back without TLS")
+	errUnreachable = errors.New("chatclient: the server could not reach this client to dial back")
+)
+
+// Why a call is not taken.
+var (
+	errNotOurServer = errors.New("chatclient: the server has another key than at the last login")
+	errNotBack      = errors.New("chatclient: the caller does not speak " + handshake.BackALPN)
+	errNotGoingOn   = errors.New("chatclient: the server that called does not go on with the session")
+)
+
+// A backDoor is the port on which the server calls. It is open from the first
+// login to a server that dials back until the client ends; callers are sent
+// away while there is, or is about to be, a connection.
+type backDoor struct {
+	c         *Client
+	calls     chan *conn // from servers that are verified
+	listening sync.WaitGroup
+
+	mu      sync.Mutex
+	ln      net.Listener
+	absence *absence // nil: who calls is sent away
+}
+
+// An absence is one wait for a call.
+type absence struct {
+	met     server     // whom we wait for
+	callers []net.Conn // in their handshake, the oldest first; backDoor.mu
+	over    chan struct{}
+	workers sync.WaitGroup
+}
+
+// listen opens the port, if it is not. server is the connection to the server.
+func (b *backDoor) listen(server net.Conn) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ln != nil {
+		return nil
+	}
+	addr := b.c.cfg.DialBack.Listen
+	if addr == "" {
+		addr = ":0"
+		if ip, isIP := ipOf(server.RemoteAddr()); isIP && ip.IsLoopback() {
+			addr = net.JoinHostPort(ip.String(), "0")
+		}
+	}
+	listen := b.c.cfg.peerNet.listen
+	if listen == nil {
+		listen = net.Listen
+	}
+	ln, err := listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	b.ln = ln
+	b.listening.Go(func() { b.accept(ln) })
+	return nil
+}
+
+// port returns where the server may call, 0 if nowhere.
+func (b *backDoor) port() uint16 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ln == nil {
+		return 0
+	}
+	_, s, _ := net.SplitHostPort(b.ln.Addr().String())
+	port, _ := strconv.ParseUint(s, 10, 16)
+	return uint16(port)
+}
+
+// close closes the port and waits for its goroutine.
+func (b *backDoor) close() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	if b.ln != nil {
+		b.ln.Close()
+	}
+	b.mu.Unlock()
+	b.listening.Wait()
+}
+
+func (b *backDoor) accept(ln net.Listener) {
+	wait := time.Duration(0)
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			wait = 0
+			b.hear(nc)
+		case errors.Is(err, net.ErrClosed) || b.c.life.Err() != nil:
+			return
+		default: // out of descriptors, most likely: it may pass
+			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+			b.c.cfg.Logger.Warn("cannot accept a call of the server", slog.Any("err", err))
+			if !sleep(b.c.life, wait) {
+				return
+			}
+		}
+	}
+}
+
+// hear lets a caller prove to be the server. With too many the oldest has to
+// go: so who only keeps a place keeps nobody out.
+func (b *backDoor) hear(nc net.Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := b.absence
+	if a == nil {
+		nc.Close()
+		return
+	}
+	if len(a.callers) == maxCallers {
+		a.callers[0].Close()
+		a.callers = a.callers[1:]
+	}
+	a.callers = append(a.callers, nc)
+	a.workers.Go(func() {
+		cn, err := b.c.pickUp(nc, &a.met)
+		b.mu.Lock()
+		a.callers = slices.DeleteFunc(a.callers, func(x net.Conn) bool { return x == nc })
+		b.mu.Unlock()
+		if err != nil {
+			nc.Close()
+			b.c.cfg.Logger.Info("a call was not taken", slog.Any("err", err))
+			if errors.Is(err, errNotOurServer) {
+				wake(b.c.need)
+			}
+			return
+		}
+		select {
+		case b.calls <- cn:
+		case <-a.over:
+			cn.cut()
+		}
+	})
+}
+
+// open begins to hear callers.
+func (b *backDoor) open(met server) *absence {
+	a := &absence{met: met, over: make(chan struct{})}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.absence = a
+	return a
+}
+
+// shut sends all callers away, those as well who are about to prove who they
+// are: from here on what is known of the server is the login's.
+func (b *backDoor) shut(a *absence) {
+	b.mu.Lock()
+	b.absence = nil
+	close(a.over)
+	for _, nc := range a.callers {
+		nc.Close()
+	}
+	b.mu.Unlock()
+	a.workers.Wait()
+}
+
+// pickUp is the handshake of TLS with a caller, in which this end is the
+// client as ever. The server is verified as always and before our own
+// certificate is shown; since it proves here nothing but that it has its key,
+// that has to be the one with which it proved, at the last login, to know the
+// account.
+func (c *Client) pickUp(nc net.Conn, met *server) (*conn, error) {
+	ctx, cancel := context.WithTimeout(c.life, callWithin)
+	defer cancel()
+	cn := c.newConn()
+	cn.called = true
+	cn.server = server{name: met.name, local: met.local}
+	t := c.cfg.tls()
+	t.NextProtos = []string{handshake.BackALPN}
+	t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c.peers.id.cert, nil }
+	usual := t.VerifyConnection
+	t.VerifyConnection = func(s tls.ConnectionState) error {
+		if s.NegotiatedProtocol != handshake.BackALPN {
+			return errNotBack
+		}
+		if usual != nil {
+			if err := usual(s); err != nil {
+				return err
+			}
+		}
+		cn.server.tls = &s
+		return c.verify(ctx, &cn.server, false)
+	}
+	tc := tls.Client(nc, t)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	if cn.server.fingerprint != met.fingerprint {
+		return nil, errNotOurServer
+	}
+	state := tc.ConnectionState()
+	cn.server.tls = &state
+	cn.wire = newWire(tc, nc, &c.trace)
+	return cn, nil
+}
+
+// answer logs in on a connection that the server made, and makes it the
+// client's. Whatever comes of it, the client's own logins are not refused.
+func (c *Client) answer(cn *conn) error {
+	ctx, cancel := context.WithTimeout(c.life, callWithin)
+	defer cancel()
+	stop := context.AfterFunc(ctx, cn.cut)
+	w, err := c.identify(cn)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = c.moveIn(cn, w)
+	}
+	if err != nil {
+		cn.cut()
+	}
+	return err
+}
+
+func (c *Client) identify(cn *conn) (*welcome, error) {
+	if err := cn.hello(c.cfg.DeclinePresence); err != nil {
+		return nil, err
+	}
+	if cn.mechs != handshake.MechExternal {
+		return nil, errNoMechanism
+	}
+	w, err := c.authenticate(cn)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cn.boot != c.boot || w.fresh || !c.agrees(w) {
+		return nil, errNotGoingOn
+	}
+	return w, nil
+}
+
+// comesAtOnce reports whether a call that came to nothing is a reason to log
+// in at once: the server knows the session otherwise than we do.
+func comesAtOnce(err error) bool {
+	var r *refusal
+	return errors.Is(err, errNotGoingOn) || errors.As(err, &r) && r.reply.Code == chatproto.ReplyDenied
+}
+
+// external names the account; the certificate of this end is the proof.
+type external struct{}
+
+func (external) name() string                { return handshake.MechExternal }
+func (external) start(*chatproto.Line)       {}
+func (external) next([]byte) (string, error) { return "", errUnexpectedStep }
+func (external) done([]byte) error           { return nil }
+
+// dialsBack reports whether the server may be told where to call. mu is held.
+func (c *Client) dialsBack(cn *conn) (port uint16, yes bool) {
+	if c.cfg.DialBack == nil || !cn.dialsBack || c.unreachable {
+		return 0, false
+	}
+	port = c.back.port()
+	return port, port != 0
+}
+
+// prepareDialBack opens the port if the server offers to call, and tells why not.
+func (c *Client) prepareDialBack(cn *conn) {
+	if c.cfg.DialBack == nil {
+		return
+	}
+	var why error
+	switch {
+	case cn.server.tls == nil:
+		why = errClearNoBack
+	case !cn.dialsBack:
+		why = errNoDialBack
+	default:
+		if err := c.back.listen(cn.raw); err != nil {
+			why = fmt.Errorf("chatclient: cannot listen for the server: %w", err)
+		}
+	}
+	if why != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.stays(why)
+	}
+}
+
+// stays tells, once, why the client stays connected. mu is held.
+func (c *Client) stays(why error) {
+	if c.staying == why.Error() {
+		return
+	}
+	c.staying = why.Error()
+	c.cfg.Logger.Warn("the client stays connected", slog.Any("err", why))
+	if call := c.cfg.Callbacks.OnStaysConnected; call != nil {
+		c.events.push(event{call: func(ctx context.Context) { call(ctx, why) }})
+	}
+}
