@@ -95,7 +95,7 @@ func (s *Server) hide(owner, from *user, on bool) (hooks []func()) {
 	if s.roster.session(owner.name) != nil && s.announces() {
 		if sess := s.roster.session(from.name); sess != nil {
 			if c := sess.attached(); c != nil && !c.quiet {
-				c.present(owner.name, !on)
+				c.present(owner.name, !on, presenceFrame(owner.name, !on))
 				c.flushLocked()
 			}
 		}

@@ -28,6 +28,7 @@ func (s *Server) announce(u *user, on bool) {
 		return
 	}
 	var by sweep
+	frame := presenceFrame(u.name, on) // the same for all
 	s.roster.each(func(sess *session) {
 		if sess.user == u || u.blocks(sess.user.name) {
 			return
@@ -36,23 +37,23 @@ func (s *Server) announce(u *user, on bool) {
 		c := sess.conn
 		sess.mu.Unlock()
 		if c != nil && !c.quiet {
-			c.present(u.name, on)
+			c.present(u.name, on, frame)
 			by.touch(c)
 		}
 	})
 	by.flush()
 }
 
-// present puts PRES into the outbound buffer, or, if the client is slow to
+// present puts a PRES into the outbound buffer, or, if the client is slow to
 // read, remembers only how things stand in the end.
-func (c *conn) present(user string, on bool) {
+func (c *conn) present(user string, on bool, frame []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.muted {
 		return
 	}
 	if len(c.presence) == 0 && len(c.out) < presenceQueued {
-		c.sendPres(user, on)
+		c.sendPres(frame)
 		return
 	}
 	if c.presence == nil {
@@ -72,15 +73,31 @@ func (c *conn) sendPresence() {
 		if len(c.out) >= c.srv.Limits.OutboundBytes {
 			return
 		}
-		c.sendPres(user, on)
+		c.sendPres(presenceFrame(user, on))
 		delete(c.presence, user)
 	}
 }
 
-func (c *conn) sendPres(user string, on bool) {
+// sendPres puts a PRES into the outbound buffer, if the phase allows it. The
+// caller holds mu.
+func (c *conn) sendPres(frame []byte) {
+	if c.machine.Event(chatproto.PRES) == nil {
+		c.out = append(c.buffer(), frame...)
+	}
+}
+
+// presenceFrame says that a user came or went.
+func presenceFrame(user string, on bool) []byte {
 	text, value := chatproto.SentenceLoggedOut, "0"
 	if on {
 		text, value = chatproto.SentenceLoggedIn, "1"
 	}
-	c.event(chatproto.PRES, []field{{"user", user}, {"on", value}}, chatproto.Fill(text, "user", user))
+	l := chatproto.Begin(nil, chatproto.PRES)
+	l.Field("user", user)
+	l.Field("on", value)
+	b, err := l.End(chatproto.Fill(text, "user", user))
+	if err != nil {
+		panic(err) // a user's name can stand in any frame
+	}
+	return b
 }
