@@ -22,6 +22,10 @@ type Config struct {
 	// come back.
 	Away bool
 
+	// DialBack has recipients go away, and the server call who is away when
+	// something waits for him (SPEC section 7.7).
+	DialBack bool
+
 	// Flight takes requests and deliveries apart into sending and arriving,
 	// so that a connection may break with some of them on their way. Without
 	// it they arrive as they are sent.
@@ -116,7 +120,7 @@ func (c *Config) initial() state {
 	s.next = 1
 	for r := range s.readers {
 		if r == 0 || !c.Offline {
-			s.readers[r].up, s.readers[r].live = true, true
+			s.readers[r].up, s.readers[r].live, s.callable[r] = true, true, c.DialBack
 		}
 	}
 	if !c.Logins {

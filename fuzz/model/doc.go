@@ -1,4 +1,4 @@
-// Package model searches the rules of the guarantee (SPEC section 6)
+// Package model searches the rules of the guarantee (SPEC sections 6 and 7.7)
 // exhaustively, at small bounds: every order in which the steps of a sender, a
 // server with its disk, and two recipients can happen, with every fault at
 // every place where it can be. A test that passes says that no run within the
@@ -39,6 +39,8 @@
 //   - The recipients (reader.go): what is on its way, taken, written down and
 //     acknowledged; the receive window; connections that break, sessions that
 //     end, programs that die and come back with what they have written down.
+//   - Dial-back (dialback.go): who goes away, is called, and crosses with that,
+//     so that the login on a connection that the server made comes late.
 //   - The judge (steps.go) sees all of them. A message for which 201 was heard
 //     must be with its recipient, or on the disk, in every single state. That
 //     is more than the end demands: a message is lost when it is forgotten, not

@@ -62,6 +62,13 @@ const (
 	acknowledges
 	returns
 	endsSession
+	goesAway
+	calls
+	failsToReach
+	answersCall
+	turnsAway
+	needsNone
+	fencesNewer
 	dropsBC
 	miscounts
 	restartsBC
@@ -112,6 +119,13 @@ var sentences = [...]string{
 	acknowledges:   "%r acknowledges %m",
 	returns:        "%r logs in",
 	endsSession:    "** %r's session ends",
+	goesAway:       "%r goes away, to be called",
+	calls:          "the server connects to %r",
+	failsToReach:   "** the server does not reach %r",
+	answersCall:    "%r logs in on the connection that the server made",
+	turnsAway:      "%r logs in on the connection that the server made, and is told that its session is over",
+	needsNone:      "the login that %r sent on the connection that the server made comes late, and is told that there is another",
+	fencesNewer:    "the login that %r sent on the connection that the server made comes late, and ends the one that %r has",
 	dropsBC:        "** %r's connection breaks",
 	miscounts:      "** %r's connection breaks, and the next one, on which the server counts what was acknowledged on the old one, breaks too",
 	restartsBC:     "** %r's program dies and starts again",
@@ -195,6 +209,8 @@ func verdict(w wrong, who, m uint8) string {
 		return fmt.Sprintf("NEVER SEEN: A was told that message %d is accepted. %s will never see it.", m, r)
 	case perhapsSeen:
 		return fmt.Sprintf("MAYBE DELIVERED (section 6.7 b): message %d was sent again and refused, and %s has seen it.", m, r)
+	case passedBy:
+		return fmt.Sprintf("PASSED BY: %s has a connection, and broadcast %d is not for it.", r, m)
 	case outsider:
 		return fmt.Sprintf("OUTSIDE ITS AUDIENCE (section 6.7 c): %s has seen broadcast %d, which was accepted without it in the end.", r, m)
 	}

@@ -4,6 +4,9 @@ package model
 // its connection.
 func (x *steps) readerSteps(s *state, r int) {
 	b := &s.readers[r]
+	if x.DialBack {
+		x.callSteps(s, r)
+	}
 	if s.left.CrashesBC > 0 && b.memory != (memory{}) {
 		t := *s
 		t.left.CrashesBC--
@@ -13,8 +16,8 @@ func (x *steps) readerSteps(s *state, r int) {
 	}
 	if !b.up {
 		t := *s
-		t.readers[r].up, t.readers[r].live = true, true
-		if b.live && !x.Away {
+		t.arrives(r, x.DialBack)
+		if b.live && !x.Away && !b.away {
 			x.add(t, does(returns).by(r))
 		} else {
 			x.choice(t, does(returns).by(r))
@@ -133,6 +136,13 @@ func (x *steps) dropReader(s state, r int) {
 	}
 }
 
+// arrives is a recipient's login on a connection of its own.
+func (s *state) arrives(r int, callable bool) {
+	b := &s.readers[r]
+	b.up, b.live, b.away = true, true, false
+	s.callable[r] = callable
+}
+
 // hangUp is the end of a recipient's connection.
 func (b *reader) hangUp() { b.up, b.taken, b.kept = false, 0, 0 }
 
@@ -140,6 +150,7 @@ func (b *reader) hangUp() { b.up, b.taken, b.kept = false, 0, 0 }
 // old one had written down.
 func (x *steps) restart(b *reader) {
 	b.hangUp()
+	b.away = false
 	b.memory = b.durable
 	if x.lacks(ReceiveWindowKept) {
 		b.high = [maxOrigins]uint8{}

@@ -3,7 +3,7 @@ package model
 // A Rule is one that a search can leave out, to show that it is needed.
 type Rule uint8
 
-// The rules, in the order of SPEC section 6.
+// The rules, in the order of SPEC sections 6 and 7.7.
 const (
 	WindowRoom              Rule = iota // 6.2
 	ServerWindow                        // 6.3
@@ -41,6 +41,8 @@ const (
 	WelcomeKept                         // 6.6
 	HighIsOurs                          // 6.6
 	BackupWithoutOrigins                // 6.6
+	DialledNeverFences                  // 7.7, 13
+	OverIsOver                          // 7.7, 12
 )
 
 // A Breach is a rule left out: what is done instead, and a search that finds
@@ -127,4 +129,8 @@ var Breaches = []Breach{
 		Config{Messages: "BBB", Logins: true, Faults: Faults{Setbacks: 1}}, "LOST"},
 	{BackupWithoutOrigins, "6.6", "a backup of the server's disk is put in place with the windows in it",
 		Config{Messages: "CBB", Logins: true, Faults: Faults{Backups: 1, Refusals: 1}}, "LOST"},
+	{DialledNeverFences, "7.7, 13", "a connection that the server made takes the place of one that the client made meanwhile",
+		Config{Messages: "B", DialBack: true}, "ENDLESS"},
+	{OverIsOver, "7.7, 12", "a login on a connection that the server made goes on with a session that has ended",
+		Config{Messages: "B*", DialBack: true, Faults: Faults{Ends: 1}}, "PASSED BY"},
 }

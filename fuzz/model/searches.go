@@ -21,6 +21,7 @@ func Searches(size Size) []Config {
 			{Name: "chat", Messages: "BB", Faults: Faults{Crashes: 1, Drops: 1, DropsBC: 1, Refusals: 1}},
 			{Name: "a failing disk, frames on their way", Messages: "B*", Flight: true, Faults: Faults{Crashes: 1, Failures: 1}},
 			{Name: "a lost disk", Messages: "BB", Logins: true, Faults: Faults{Losses: 1, Drops: 1, Refusals: 1}},
+			{Name: "who is away is called", Messages: "B", DialBack: true, Faults: Faults{Crashes: 1, DropsBC: 1, Ends: 1}},
 		}
 	case Large:
 		return []Config{
@@ -39,6 +40,9 @@ func Searches(size Size) []Config {
 			{Name: "a forgotten origin", Messages: "BBB", Logins: true, Faults: Faults{Forgotten: 1, Crashes: 1, Drops: 1, Refusals: 1}},
 			{Name: "a restored backup", Messages: "CBB", Logins: true, Faults: Faults{Backups: 1, Crashes: 1, Drops: 1, Refusals: 1}},
 			{Name: "a client set back", Messages: "BBB", Logins: true, Faults: Faults{Setbacks: 1, Drops: 2, Refusals: 2}},
+			{Name: "who is away is called", Messages: "BCB", DialBack: true, Faults: Faults{Crashes: 1, Drops: 1, DropsBC: 1, Ends: 1}},
+			{Name: "who is away is called, frames on their way", Messages: "BB", DialBack: true, Flight: true, Faults: Faults{Crashes: 1, DropsBC: 1, Ends: 1, CrashesBC: 1}},
+			{Name: "who is away is called, a broadcast", Messages: "*BC", DialBack: true, Faults: Faults{Crashes: 1, DropsBC: 2, Ends: 1}},
 		}
 	case Huge:
 		return append(Searches(Large), []Config{
@@ -62,5 +66,7 @@ func Searches(size Size) []Config {
 		{Name: "a forgotten origin", Messages: "BB", Logins: true, Faults: Faults{Forgotten: 1, Crashes: 1, Drops: 1, Refusals: 1}},
 		{Name: "a restored backup", Messages: "CBB", Logins: true, Faults: Faults{Backups: 1, Refusals: 1}},
 		{Name: "a client set back", Messages: "BBB", Logins: true, Faults: Faults{Setbacks: 1, Drops: 1, Refusals: 1}},
+		{Name: "who is away is called", Messages: "BB", DialBack: true, Faults: Faults{Crashes: 1, DropsBC: 1, Ends: 1}},
+		{Name: "who is away is called, a broadcast", Messages: "*B", DialBack: true, Flight: true, Faults: Faults{DropsBC: 1, Ends: 1}},
 	}
 }

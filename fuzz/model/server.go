@@ -178,8 +178,10 @@ func (x *steps) accept(s state, m uint8, what label) {
 	for r := range s.boxes {
 		if x.isCast(m) {
 			s.due[r] &^= only(m)
-			if s.readers[r].live {
+			if b := &s.readers[r]; b.live {
 				s.due[r] |= only(m)
+			} else if b.up {
+				s.wrong, s.who, s.m = passedBy, uint8(r), m
 			}
 		}
 		if s.due[r].has(m) {

@@ -65,6 +65,9 @@ type server struct {
 	sent  [recipients]uint8 // how much of the front of a mailbox is on its way, or with the recipient
 	told  [recipients]uint8 // acknowledgements on this connection; only kept where a count may be mistaken
 
+	callable [recipients]bool // knows where to call it
+	called   [recipients]bool // has made a connection to it, on which AUTH is on its way
+
 	open    batch
 	cut     [2]batch // the batch in the store; a second one only without its rule
 	written set      // messages of this life that were in a batch that was cut
@@ -109,6 +112,7 @@ type disk struct {
 type reader struct {
 	up    bool  // it has a connection
 	live  bool  // it has a session
+	away  bool  // it has gone away, to be called
 	taken uint8 // of what the server has sent on this connection and was not told of
 	kept  uint8 // of these, written down
 	memory

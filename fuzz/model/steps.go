@@ -90,6 +90,7 @@ const (
 	unseen
 	perhapsSeen
 	outsider
+	passedBy
 )
 
 // judge finds what is wrong with a state. What is wrong with a step was noted
@@ -134,7 +135,7 @@ func (x *steps) judgeEnd(s *state) (w wrong, who, m uint8) {
 		return stuck, 0, s.next
 	}
 	for r := range s.readers {
-		if !s.readers[r].up {
+		if !s.expected(r) {
 			continue // and need not come
 		}
 		for m := range (s.ok & s.due[r] &^ s.gone).each() {
