@@ -41,6 +41,7 @@ type options struct {
 	fingerprint                   string
 	home, state                   string
 	listen                        string
+	dialBack                      dialBack
 	heartbeat                     time.Duration
 }
 
@@ -58,6 +59,7 @@ func (o *options) flags() *flag.FlagSet {
 	fs.BoolVar(&o.debug, "debug", false, "show every line of the protocol on standard error, passwords masked")
 	fs.BoolVar(&o.times, "time", false, "show the time before each line")
 	fs.StringVar(&o.listen, "listen", "", "listen on this `address` for private chats, such as :9000 (default: any free\nport; \"off\" does not listen)")
+	fs.Var(&o.dialBack, "dialback", "close the connection when there is nothing to say, and let the server connect to\nthis machine when something comes, if it is one that does so (chatd -dialback)\nand can; -dialback=:9001 names the address for that (default: any free port)")
 	fs.DurationVar(&o.heartbeat, "heartbeat", 0, "tell the server this often that the client lives (default 30s)")
 	return fs
 }
@@ -91,7 +93,31 @@ func parseArgs(args []string, stdout io.Writer) (o options, err error) {
 	if o.fingerprint != "" && o.cleartext {
 		return o, usageError("-fingerprint and -cleartext exclude each other: without TLS a server has no key")
 	}
-	return o, checkListen(o.listen)
+	if o.listen != "off" {
+		err = checkListen("listen", o.listen, "host:port, :port or off")
+	}
+	if err == nil {
+		err = checkListen("dialback", o.dialBack.listen, "host:port or :port")
+	}
+	return o, err
+}
+
+// A dialBack is the flag of that name, which may have an address.
+type dialBack struct {
+	on     bool
+	listen string
+}
+
+func (d *dialBack) String() string   { return d.listen }
+func (d *dialBack) IsBoolFlag() bool { return true }
+
+func (d *dialBack) Set(value string) error {
+	if on, err := strconv.ParseBool(value); err == nil {
+		*d = dialBack{on: on}
+		return nil
+	}
+	*d = dialBack{true, value}
+	return nil
 }
 
 // checkFingerprint checks the form of a fingerprint.
@@ -103,18 +129,18 @@ func checkFingerprint(s string) error {
 	return nil
 }
 
-// checkListen checks the address to listen on for private chats. The server
-// gives no port below 1024 away.
-func checkListen(addr string) error {
-	if addr == "" || addr == "off" {
+// checkListen checks an address to listen on. The server gives no port below
+// 1024 away, and connects to none.
+func checkListen(name, addr, forms string) error {
+	if addr == "" {
 		return nil
 	}
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return usageError(fmt.Sprintf("-listen: %q is no address: want host:port, :port or off", addr))
+		return usageError(fmt.Sprintf("-%s: %q is no address: want %s", name, addr, forms))
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 0 && n < 1024 {
-		return usageError(fmt.Sprintf("-listen: %q: want a port from 1024 to 65535, or 0 for any", addr))
+		return usageError(fmt.Sprintf("-%s: %q: want a port from 1024 to 65535, or 0 for any", name, addr))
 	}
 	return nil
 }

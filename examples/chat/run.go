@@ -82,6 +82,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return err
 	}
 	cfg.Callbacks = s.callbacks()
+	cfg.Callbacks.OnStaysConnected = func(_ context.Context, why error) {
+		notice := "chat: the connection stays open: " + chatclient.Display(reason(why))
+		if full {
+			s.screen.print(notice)
+		} else {
+			fmt.Fprintln(stderr, notice)
+		}
+	}
 	if tty != nil && terminalOf(stdout) != nil {
 		cfg.TrustServer = l.trust
 	}
@@ -127,6 +135,9 @@ func (o *options) config(l *login, stderr io.Writer) (cfg chatclient.Config, err
 	}
 	if o.cleartext {
 		cfg.Cleartext = chatclient.CleartextAlways
+	}
+	if o.dialBack.on {
+		cfg.DialBack = &chatclient.DialBack{Listen: o.dialBack.listen}
 	}
 	warned := !o.cleartext
 	cfg.Dial = func(ctx context.Context) (net.Conn, error) {

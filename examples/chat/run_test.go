@@ -23,7 +23,7 @@ func TestArguments(t *testing.T) {
 		"127.0.0.1 65536", "-nonsense 127.0.0.1 8000", "-heartbeat -1s 127.0.0.1 8000", "-user a\u200eb 127.0.0.1 8000",
 		"-fingerprint sha256:12 127.0.0.1 8000", "-fingerprint " + strings.Repeat("0", 64) + " 127.0.0.1 8000",
 		"-cleartext -fingerprint sha256:" + strings.Repeat("0", 64) + " 127.0.0.1 8000",
-		"-listen 9000 127.0.0.1 8000", "-listen :80 127.0.0.1 8000", "-listen :x 127.0.0.1 8000"} {
+		"-listen 9000 127.0.0.1 8000", "-listen :80 127.0.0.1 8000", "-dialback=:80 127.0.0.1 8000", "-dialback=off 127.0.0.1 8000", "-dialback=9000 127.0.0.1 8000", "-listen :x 127.0.0.1 8000"} {
 		var out bytes.Buffer
 		err := run(t.Context(), strings.Fields(args), strings.NewReader(""), &out, io.Discard)
 		var wrong usageError
@@ -35,7 +35,7 @@ func TestArguments(t *testing.T) {
 	if err := run(t.Context(), []string{"-h"}, strings.NewReader(""), &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"usage: chat", "-user", "-password-file", "-cleartext", "-fingerprint", "-forget", "-config", "-state", "-listen", "-debug", "-time", "-heartbeat"} {
+	for _, want := range []string{"usage: chat", "-user", "-password-file", "-cleartext", "-fingerprint", "-forget", "-config", "-state", "-listen", "-dialback", "-debug", "-time", "-heartbeat"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("chat -h does not speak of %s", want)
 		}
