@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ func strength(mech string) int {
 
 // errNoMechanism says that the server wants a proof that this client cannot
 // give.
-var errNoMechanism = errors.New("chatclient: the server offers no login that this client knows")
+var errNoMechanism = errors.New("chatclient: there is no login that both the server and this client know")
 
 // choose picks the strongest login of those that the server offers, whatever
 // their order, and refuses it if it is too weak (SPEC section 9.2). A server
@@ -69,7 +70,7 @@ func (c *Client) choose(cn *conn) (string, error) {
 	}
 	switch {
 	case best == "":
-		return "", errNoMechanism
+		return "", noMechanism(cn)
 	case strength(best) < strength(weakest):
 		return "", c.weaker(s, weakest, best)
 	case best == mechPlain && s.tls == nil && !s.local:
@@ -78,6 +79,15 @@ func (c *Client) choose(cn *conn) (string, error) {
 		return "", fmt.Errorf("%w: it wants the password itself, and nothing vouches for it but that its key was trusted a moment ago; give that key as Config.Fingerprint if it was compared", ErrDowngrade)
 	}
 	return best, nil
+}
+
+// noMechanism tells a person of a server with which this client cannot log in,
+// whatever the password.
+func noMechanism(cn *conn) error {
+	if cn.server.tls == nil && slices.Contains(strings.Split(cn.mechs, ","), mechScramPlus) {
+		return fmt.Errorf("%w: it takes only logins that are bound to TLS, and this connection is in cleartext; set Config.Cleartext to CleartextNever", errNoMechanism)
+	}
+	return fmt.Errorf("%w: it offers %s", errNoMechanism, Display(cn.mechs))
 }
 
 // weaker tells a person of a server that logs in worse than before, and what
@@ -176,7 +186,9 @@ func (c *Client) authenticate(cn *conn) (*welcome, error) {
 		case chatproto.ReplyPassword:
 			return nil, errUnexpectedStep
 		default:
-			return nil, refusalOf(&f)
+			err := refusalOf(&f)
+			err.changed = f.Code == chatproto.ReplyBadField
+			return nil, err
 		}
 	}
 }

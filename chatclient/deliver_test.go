@@ -310,3 +310,20 @@ func TestNoCallbacks(t *testing.T) {
 		end(c)
 	})
 }
+
+// A reply is no delivery, whatever fields it has (SPEC section 6.5).
+func TestReplyIsNoDelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c, l := s.login(s.config())
+		got := send(c, "A", "x")
+		l.play(`
+			C: SEND n=1 to=A :x
+			S: 201 n=1 how=stored id=1.7
+			S: MESG from=A id=1.8 t=0 :A: y
+			C: ACKD count=1`)
+		if r := <-got; r.err != nil {
+			t.Error(r.err)
+		}
+	})
+}

@@ -252,15 +252,16 @@ func (cn *conn) ask(verb chatproto.Code, line []byte, f *chatproto.Frame) (err e
 
 // A refusal is a reply that refuses a login, with what it says besides.
 type refusal struct {
-	reply *chatproto.Error
-	retry time.Duration // when to try again; 0 if it does not say
-	again bool          // another password may help
+	reply   *chatproto.Error
+	retry   time.Duration // when to try again; 0 if it does not say
+	again   bool          // another password may help
+	changed bool          // the login is not what this end sent: somebody changed it on the way
 }
 
 func (r *refusal) Error() string { return r.reply.Error() }
 func (r *refusal) Unwrap() error { return r.reply }
 
-func refusalOf(f *chatproto.Frame) error {
+func refusalOf(f *chatproto.Frame) *refusal {
 	_, left := f.Get("left")
 	return &refusal{
 		reply: &chatproto.Error{Code: f.Code, Text: string(f.Description)},

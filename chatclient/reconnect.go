@@ -137,8 +137,10 @@ func farewell(err error) string {
 }
 
 // final reports whether it would be wrong, or of no use, to come back after
-// err. A refused login is, unless the server says that it is a matter of
-// time: the same password will be refused again.
+// err. A refused login is, unless the server says that it is a matter of time
+// or that it was changed on the way: the same password will be refused again.
+// Whoever changed one login must not keep this client away for ever (SPEC
+// section 7.6); the next one is no weaker.
 func final(err error) bool {
 	var bye *GoodbyeError
 	var r *refusal
@@ -146,7 +148,7 @@ func final(err error) bool {
 	case errors.As(err, &bye):
 		return bye.final()
 	case errors.As(err, &r):
-		return r.reply.Code.Class() != 4
+		return r.reply.Code.Class() != 4 && !r.changed
 	}
 	for _, e := range []error{ErrServerUnknown, ErrServerChanged, ErrDowngrade, ErrServerProof, errNoMechanism, errUnexpectedStep, ErrStateUser, chatproto.ErrNoVersion} {
 		if errors.Is(err, e) {

@@ -276,3 +276,58 @@ func TestNotFinal(t *testing.T) {
 		})
 	}
 }
+
+// A login that somebody changed on the way is told, and tried again after a
+// while; one that is refused is not.
+func TestChangedHandshake(t *testing.T) {
+	for refusal, final := range map[string]bool{
+		"501 :The handshake was changed on the way": false,
+		"535 left=2 :Invalid Password":              true,
+		"505 :No common protocol version":           true,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t)
+			cfg := s.config()
+			states := make(chan chatclient.State, 10)
+			cfg.Callbacks.OnState = func(_ context.Context, st chatclient.State) { states <- st }
+			c, l := s.login(cfg)
+			l.play("S: <close>")
+			l = s.link()
+			l.play(as(hello, " known=1") + "S: " + refusal + "")
+			if final {
+				<-c.Done()
+				if c.Err() == nil {
+					t.Error("the client ended without a reason")
+				}
+				return
+			}
+			s.link().play(resumed)
+			synctest.Wait()
+			end(c)
+			told := false
+			for len(states) > 0 {
+				st := <-states
+				told = told || st.Kind == chatclient.Waiting && errors.Is(st.Err, chatproto.ErrBadField) && st.Retry > 0 && st.Text != ""
+			}
+			if !told {
+				t.Error("nobody is told")
+			}
+		})
+	}
+}
+
+// Whoever changes one login gets no weaker one.
+func TestChangedHandshakeIsNotWeaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c, l := s.loginScram(s.config())
+		l.play("S: <close>")
+		l = s.link()
+		l.play(helloScram + "C: AUTH mech=SCRAM-SHA-256 user=B data=* origin=* known=1\nS: 501 :The handshake was changed on the way")
+		s.link().play("C: HELO v=1 acks=1 beat=30000\nS: 220 v=1 mech=PLAIN boot=9c t=0\nC: <close>")
+		<-c.Done()
+		if !errors.Is(c.Err(), chatclient.ErrDowngrade) {
+			t.Error(c.Err())
+		}
+	})
+}

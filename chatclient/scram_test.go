@@ -198,11 +198,11 @@ func TestMechanism(t *testing.T) {
 		{"SCRAM-SHA-256,PLAIN", true, false, "mech=SCRAM-SHA-256 user=B data=y,,n=B,r=", nil},
 		{"PLAIN", true, false, "mech=PLAIN user=B pass=secret", nil},
 		{"X,PLAIN,Y", true, false, "mech=PLAIN user=B pass=secret", nil},
-		{"SCRAM-SHA-512", true, false, "", errors.New("no login that this client knows")},
+		{"SCRAM-SHA-512", true, false, "", errors.New("both the server and this client know: it offers SCRAM-SHA-512")},
 		{"SCRAM-SHA-256-PLUS,SCRAM-SHA-256,PLAIN", false, true, "mech=SCRAM-SHA-256 user=B data=n,,n=B,r=", nil},
 		{"SCRAM-SHA-256-PLUS,PLAIN", false, true, "mech=PLAIN user=B pass=secret", nil},
 		{"SCRAM-SHA-256", false, false, "mech=SCRAM-SHA-256 user=B data=n,,n=B,r=", nil},
-		{"SCRAM-SHA-256-PLUS", false, false, "", errors.New("no login that this client knows")},
+		{"SCRAM-SHA-256-PLUS", false, false, "", errors.New("bound to TLS, and this connection is in cleartext")},
 		{"PLAIN", false, false, "", chatclient.ErrCleartext},
 		{"SCRAM-SHA-256-PLUS,PLAIN", false, false, "", chatclient.ErrDowngrade},
 	} {

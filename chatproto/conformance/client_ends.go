@@ -148,6 +148,14 @@ var clientReturnCases = []Case{
 		> 535 :Your account was closed
 		drop
 		away 1s`},
+	{Name: "return/changed", Section: "7.6", Should: true, Rule: "a client that was logged in comes back after a 501 to AUTH: somebody changed the handshake", script: `
+		login
+		drop
+		accept
+		greet
+		> 501 :The handshake was changed on the way
+		> GBYE why=protocol
+		returns`},
 	{Name: "return/closes", Section: "5.3", Rule: "a client that reads GBYE closes", script: `
 		login
 		> GBYE why=removed

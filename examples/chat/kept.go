@@ -28,8 +28,11 @@ func stateText(file string, err error) error {
 // outcome tells what became of a message of an earlier start.
 func (s *session) outcome(_ context.Context, o chatclient.Outcome) {
 	what := "The message to " + o.To
-	if o.Broadcast {
+	switch {
+	case o.Broadcast:
 		what = "The broadcast"
+	case o.Private:
+		what = "The private message to " + o.To
 	}
 	what += " that was kept, " + shortened(o.Text) + ", "
 	var refusal *chatproto.Error
@@ -61,9 +64,13 @@ func shortened(text string) string {
 }
 
 // isKept reports whether a message that has no answer is in the state file,
-// to be sent by a later start.
-func (s *session) isKept(err error) bool {
+// to be sent by a later start. A private one is not: this start logs out, which
+// ends the consent to it.
+func (s *session) isKept(line string, err error) bool {
 	if s.stateFile == "" || !errors.Is(err, chatclient.ErrUnknown) {
+		return false
+	}
+	if c, _ := parse(line); c == nil || c.name == "private" {
 		return false
 	}
 	return errors.Is(err, chatclient.ErrKept) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
@@ -97,7 +104,7 @@ func (s *session) leaveLine(line string) {
 	if s.stateFile != "" && (c.name == "message" || c.name == "broadcast") {
 		ctx, cancel := context.WithTimeout(context.Background(), writeDown)
 		defer cancel()
-		if err := c.run(ctx, s, in); err == nil || s.isKept(err) {
+		if err := c.run(ctx, s, in); err == nil || s.isKept(line, err) {
 			s.answer(line, in, err)
 			return
 		}

@@ -22,11 +22,12 @@ type session struct {
 
 	welcomed chan struct{} // closed once the welcome is on the screen
 
-	mu    sync.Mutex
-	names map[string]bool // users seen so far, for completion
-	mail  int             // messages that waited at the login and are still to come
-	read  chan struct{}   // closed when mail is 0
-	lost  bool            // the connection is lost, and the screen says so
+	mu     sync.Mutex
+	names  map[string]bool // users seen so far, for completion
+	mail   int             // messages that waited at the login and are still to come
+	read   chan struct{}   // closed when mail is 0
+	lost   bool            // the connection is lost, and the screen says so
+	spoilt bool            // somebody changed a login since, and the screen says so
 }
 
 func newSession(sc screen, st style) *session {
@@ -75,8 +76,10 @@ func (s *session) callbacks() chatclient.Callbacks {
 // state tells how the connection fares: one line when it is lost, one when it
 // is back, however many tries that took.
 func (s *session) state(_ context.Context, st chatclient.State) {
+	changed := st.Kind == chatclient.Waiting && errors.Is(st.Err, chatproto.ErrBadField)
 	s.mu.Lock()
-	lost := s.lost
+	lost, spoilt := s.lost, s.spoilt
+	s.spoilt = changed || spoilt && st.Kind != chatclient.Online
 	s.lost = st.Kind == chatclient.Waiting || st.Kind == chatclient.Connecting && lost
 	s.mu.Unlock()
 	switch {
@@ -84,6 +87,8 @@ func (s *session) state(_ context.Context, st chatclient.State) {
 		s.tell("Connected again.")
 	case st.Kind == chatclient.Online:
 		s.welcome(st)
+	case changed && !spoilt:
+		s.tell("Somebody between here and the server changed the login, which gave nothing away. Trying again ...")
 	case st.Kind == chatclient.Waiting && !lost:
 		s.tell("The connection is lost (" + reason(st.Err) + "). Reconnecting ... what you type is sent when it is back; ^C ends.")
 	}
@@ -199,8 +204,12 @@ func (s *session) answer(line string, in input, err error) {
 	case errors.Is(err, chatclient.ErrPeerKeyChanged):
 		s.tell("The key of " + in.user + " has changed, so nothing was sent. Type \"verify " + in.user + "\", compare, then \"accept " + in.user + "\".")
 	case errors.Is(err, chatclient.ErrPeerGone):
-		s.tell(in.user + " is no longer at this address. You can send them an offline message through the server.")
-	case s.isKept(err):
+		text := in.user + " is no longer at this address. You can send them an offline message through the server."
+		if errors.Is(err, chatclient.ErrUnknown) {
+			text += ` It is not known whether "` + line + `" was delivered.`
+		}
+		s.tell(text)
+	case s.isKept(line, err):
 		s.tell(`"` + line + `" has no answer yet. It is kept, and sent when chat is started with -state ` + s.stateFile + " again.")
 	case errors.Is(err, chatclient.ErrUnknown):
 		s.tell(`It is not known whether "` + line + `" was delivered (` + reason(err) + ").")
