@@ -96,7 +96,7 @@ func offers(l *link, mech string) bool {
 
 // exported is the binding of RFC 9266, nil without TLS.
 func exported(l *link) []byte {
-	c, ok := l.nc.(*tls.Conn)
+	c, ok := l.nc.(interface{ ConnectionState() tls.ConnectionState })
 	if !ok {
 		return nil
 	}

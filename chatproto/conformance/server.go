@@ -22,6 +22,11 @@ type ServerTarget struct {
 	// while the suite runs. Required.
 	Accounts []Account
 
+	// Listen listens where the server can connect to for the client of a
+	// connection (SPEC section 7.7): the port is that of the listener's
+	// address. nil listens by TCP, at the connection's own address.
+	Listen func(ctx context.Context, conn net.Conn) (net.Listener, error)
+
 	// How the server is configured, where the defaults of SPEC section 10 do
 	// not hold; only cases that are slow look at them. 0 is the default.
 	Timeout      time.Duration // of a silent client, and lingering: 45 s
@@ -29,6 +34,8 @@ type ServerTarget struct {
 	LoginTimeout time.Duration // from connecting to the login: 30 s
 
 	Options
+
+	inside func(net.Conn) net.Conn // set by tests: what becomes of a connection that the server made, inside of TLS
 }
 
 // accountsNeeded is how many users a case has: A, B and C.

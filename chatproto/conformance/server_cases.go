@@ -11,7 +11,7 @@ func serverCases() [][]Case {
 		ackCases, deliverCases, inFlightCases, originCases,
 		sessionCases, presenceCases, heartbeatCases, mailCases,
 		blockCases, onlineCases,
-		listenCases, consentCases, revokeCases, keyCases, relayCases,
+		listenCases, consentCases, revokeCases, keyCases, relayCases, dialBackCases,
 		endCases, extensionCases(),
 	}
 }
