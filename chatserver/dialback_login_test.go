@@ -231,6 +231,83 @@ func TestDialBackAuth(t *testing.T) {
 	}
 }
 
+// What happens while the operator is asked counts: the session that was called
+// for is looked at again.
+func TestDialBackMeanwhile(t *testing.T) {
+	for _, test := range []struct {
+		why       string
+		meanwhile func(s *scene)
+		want      string
+	}{
+		{"nothing", func(*scene) {}, "230 user=B new=0 "},
+		{"it came by itself", func(s *scene) { s.b.comes(s.t, s.srv, "192.0.2.7:2") }, "421 :You have come"},
+		{"it came by itself and logged out", func(s *scene) {
+			s.b.comes(s.t, s.srv, "192.0.2.7:2")
+			s.b.say("QUIT")
+			s.b.leaves()
+		}, "535 :This session is over"},
+		{"it came by itself, logged out, and came again", func(s *scene) {
+			s.b.comes(s.t, s.srv, "192.0.2.7:2")
+			s.b.say("QUIT")
+			s.b.leaves()
+			s.b.comes(s.t, s.srv, "192.0.2.7:3")
+			s.b.want("MESG")
+			s.b.registers(28404)
+			s.b.leaves()
+		}, "535 :This session is over"},
+		{"it wants to be called by another key", func(s *scene) {
+			s.b.comes(s.t, s.srv, "192.0.2.7:2")
+			s.b.want("MESG")
+			s.b.cert = newIdentity()
+			s.b.registers(28404)
+			s.b.leaves()
+		}, "535 :This session is over"},
+		{"the accounts changed", func(s *scene) { s.srv.EndRemoved(context.Background()) }, "421 :The accounts have changed"},
+	} {
+		t.Run(test.why, func(t *testing.T) {
+			called(t, nil, func(t *testing.T, s *scene) {
+				s.t = t
+				p := s.b.dialled(t)
+				asked := false
+				s.srv.Hooks.AuthorizeLogin = func(context.Context, chatserver.ConnInfo) error {
+					if !asked {
+						asked = true
+						test.meanwhile(s)
+					}
+					return nil
+				}
+				p.say("AUTH mech=EXTERNAL user=B origin=42 known=1")
+				p.want(test.want)
+			})
+		})
+	}
+}
+
+// The operator is asked about the one who is called, and about nobody whose
+// session is over.
+func TestDialBackAsksOnlyFor(t *testing.T) {
+	asked := ""
+	called(t, nil, func(t *testing.T, s *scene) {
+		p := s.b.dialled(t)
+		s.srv.Hooks.AuthorizeLogin = func(_ context.Context, c chatserver.ConnInfo) error {
+			asked += fmt.Sprintf("%s %x;", c.User, c.Origin)
+			return nil
+		}
+		for _, auth := range []string{"user=A origin=42", "user=C origin=42", "user=B origin=41"} {
+			p.say("AUTH mech=EXTERNAL %s", auth)
+			p.want("535 :This session is over")
+		}
+		s.b.comes(t, s.srv, "192.0.2.7:2")
+		s.b.say("QUIT")
+		s.b.leaves()
+		p.say("AUTH mech=EXTERNAL user=B origin=42")
+		p.want("535 :This session is over")
+		if asked != "B 42;" { // its own login
+			t.Errorf("asked about %s", asked)
+		}
+	})
+}
+
 // fewer are accounts without some.
 type fewer struct {
 	chatserver.Credentials

@@ -111,7 +111,6 @@ func (s *Server) dialBack(sess *session, r *reach) error {
 	}
 	c := newConn(s, &proxied{nc, net.TCPAddrFromAddrPort(r.place)})
 	c.callee = &callee{sess: sess, reach: r, until: until, over: make(chan struct{})}
-	c.mum = true // nothing outside of TLS
 	if !s.serve(c) {
 		return ErrServerClosed
 	}
