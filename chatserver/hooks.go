@@ -24,13 +24,14 @@ import (
 type Hooks struct {
 	// OnConnect tells of a new connection, before a line is read from it, and
 	// before TLS. It is not told of one that Server.Limits sends away at
-	// once.
+	// once, and is of one that the server made (Server.DialBack).
 	OnConnect func(ctx context.Context, c ConnInfo)
 	// OnDisconnect tells that a connection ended, and why. It is the last
 	// hook of a connection, and told of each that OnConnect was told of.
 	OnDisconnect func(ctx context.Context, c ConnInfo, why string)
 
-	// AuthorizeLogin is asked after the password was found right.
+	// AuthorizeLogin is asked after the password was found right, or, where
+	// the server made the connection, the key.
 	AuthorizeLogin func(ctx context.Context, c ConnInfo) error
 	// OnLogin tells of a new session, not of one that was resumed.
 	OnLogin func(ctx context.Context, c ConnInfo)
