@@ -245,6 +245,39 @@ func TestMachines(t *testing.T) {
 	}
 }
 
+// What A and B do, who cannot reach each other.
+const (
+	relayedBegin = `
+		A: login
+		B: login
+		A< B logged in
+
+		A> getaddress B
+		B< A is requesting a private chat. To share your IP and port with them, reply saying 'consent A'
+		B> consent A
+		A< {port} ` + labB + ` B
+	`
+	relayedSecret  = "swordfish swordfish swordfish"
+	relayedMessage = "A> private B " + relayedSecret + "\nB< A: " + relayedSecret + "\n"
+	relayedEnd     = `
+		B> private A back
+		B< Invalid Command: private A back
+		B> revoke A
+		B< You took back your consent to a private chat with A.
+		A< B took back the consent to a private chat.
+		A> private B still there?
+		A< Invalid Command: private B still there?
+		A> message B by the server
+		B< A: by the server
+		A> logout
+		A: exits 0
+		B< A logged out
+		B> logout
+		B: exits 0
+	`
+	relayedMessages = 20
+)
+
 // Two machines that cannot reach each other, and both reach the server: it
 // carries their private chat, and neither it nor who reads along sees any of
 // it. What ends the consent ends the chat.
@@ -253,56 +286,21 @@ func TestSeparateMachines(t *testing.T) {
 	l := newLab(t)
 	l.separate()
 	l.serve()
-	build := exec.Command("go", append(append([]string{"build", "-o", binaries + "/"}, buildFlags...), "./testdata/relayed")...)
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v %s", err, out)
-	}
 	atA, atB := l.observe("portA"), l.observe("portB")
-	sit := func(name string) *pipeSeat {
-		p := startPipes(t, name, l.command(name, filepath.Join(binaries, "relayed"), labServer+":"+l.port, name))
-		p.shows("logged in")
-		return p
-	}
-	a, b := sit("A"), sit("B")
-	a.input("getaddress B")
-	a.shows("done")
-	b.shows("A asks")
-	b.input("consent A")
-	b.shows("done")
-	a.shows("{port} " + labB + " B")
-	const secret = "swordfish swordfish swordfish"
-	for range 20 {
-		a.input("private B " + secret)
-		a.shows("done")
-		b.shows("private from A: " + secret)
-	}
-	b.input("private A back")
-	b.shows("no consent")
-	b.input("revoke A")
-	b.expect(regexp.MustCompile("^(done|B: revoked)$"))
-	b.expect(regexp.MustCompile("^(done|B: revoked)$"))
-	a.shows("B: revoked")
-	a.input("private B still there?")
-	a.shows("no consent")
-	a.input("message B by the server")
-	a.shows("done")
-	b.shows("A: by the server")
+	script := relayedBegin + strings.Repeat(relayedMessage, relayedMessages) + relayedEnd
+	playSeats(t, strings.ReplaceAll(script, "\t", ""), func(name string) seat { return l.sit(name, "-cleartext") })
 
 	for host, o := range map[string]*observer{"A": atA, "B": atB} {
 		seen := o.until(l.lastWord(host))
 		if direct := seen.between(labA, labB); len(direct) > 0 {
 			t.Errorf("between A and B there passed %d octets", len(direct))
 		}
-		if relayed := seen.relayed(); len(relayed) < 20*len(secret) {
+		if relayed := seen.relayed(); len(relayed) < relayedMessages*len(relayedSecret) {
 			t.Errorf("%d octets were relayed", len(relayed))
 		}
 		if !bytes.Contains(seen.between(labServer, labA), []byte(" :by the server")) && !bytes.Contains(seen.between(labServer, labB), []byte("A: by the server")) {
 			t.Error("what goes through the server is not seen")
 		}
 		seen.hides(t, "swordfish", "PEER ", "MESG n=")
-	}
-	for _, p := range []*pipeSeat{a, b} {
-		p.end()
-		p.exits(0, "")
 	}
 }
