@@ -122,6 +122,14 @@
 // ([ErrDowngrade]), also by the next program; without one it is as long as the
 // Client lives. Cleartext is spoken only where Config.Cleartext says so.
 //
+// # Without a connection
+//
+// With Config.DialBack a client that has nothing to say, and was told nothing
+// for a moment, closes its connection and stays online: the server calls it
+// when something comes for it, and whatever the application calls makes a
+// connection first. All of the above holds; [DialBack] says what it needs and
+// costs.
+//
 // # Goroutines
 //
 // A Client's methods may be called by any goroutine, also from callbacks: all

@@ -242,6 +242,33 @@ type pipeSeat struct {
 	stdin  io.WriteCloser
 	lines  chan string // closed at the end of the output
 	stderr strings.Builder
+	away   bool // at times: who comes and goes is shown or not
+}
+
+// comesOrGoes is a line about that.
+var comesOrGoes = regexp.MustCompile(`^\w+ logged (in|out)$`)
+
+// next is where the next line comes that counts.
+func (p *pipeSeat) next() <-chan string {
+	if !p.away {
+		return p.lines
+	}
+	counted := make(chan string, 1)
+	timeout := time.After(patience)
+	for {
+		select {
+		case line, ok := <-p.lines:
+			if ok && comesOrGoes.MatchString(line) {
+				continue
+			}
+			if ok {
+				counted <- line
+			}
+			close(counted)
+		case <-timeout:
+		}
+		return counted
+	}
 }
 
 func pipes(t *testing.T, name, port string, flags ...string) seat {
@@ -288,7 +315,7 @@ func (p *pipeSeat) input(line string) {
 func (p *pipeSeat) expect(want *regexp.Regexp) {
 	p.t.Helper()
 	select {
-	case line, ok := <-p.lines:
+	case line, ok := <-p.next():
 		if !ok {
 			p.t.Fatalf("%s's screen ended, want %s\nstandard error: %s", p.name, want, p.stderr.String())
 		}
@@ -306,7 +333,7 @@ func (p *pipeSeat) end()       { p.stdin.Close() }
 func (p *pipeSeat) exit() int {
 	p.t.Helper()
 	select {
-	case line, ok := <-p.lines:
+	case line, ok := <-p.next():
 		if ok {
 			p.t.Fatalf("%s's screen shows %q, want the end", p.name, line)
 		}
@@ -322,7 +349,8 @@ type ptySeat struct {
 	*console
 	name string
 	cmd  *exec.Cmd
-	seen int // lines that were expected
+	seen int  // lines that were expected
+	away bool // at times: who comes and goes is shown or not
 }
 
 func terminals(t *testing.T, name, port string, flags ...string) seat {
@@ -338,9 +366,9 @@ func startTerminal(t *testing.T, name, port string, cmd *exec.Cmd, env ...string
 }
 
 // shown returns the lines that the screen shows, less what was typed.
-func shown(lines []string) []string {
+func (p *ptySeat) shown(lines []string) []string {
 	return slices.DeleteFunc(slices.Clone(lines), func(l string) bool {
-		return l == "" || strings.HasPrefix(l, prompt)
+		return l == "" || strings.HasPrefix(l, prompt) || p.away && comesOrGoes.MatchString(l)
 	})
 }
 
@@ -351,7 +379,7 @@ func (p *ptySeat) input(line string) { p.t.Helper(); p.typed(line + "\r") }
 func (p *ptySeat) expect(want *regexp.Regexp) {
 	p.t.Helper()
 	p.wait(fmt.Sprintf("to %s, as line %d, %s", p.name, p.seen, want), func(lines []string) bool {
-		got := shown(lines)
+		got := p.shown(lines)
 		if len(got) <= p.seen {
 			return false
 		}
@@ -378,7 +406,7 @@ func (p *ptySeat) exit() int {
 			p.t.Fatalf("%s's client does not end", p.name)
 		}
 	}
-	if more := shown(p.screen.lines())[p.seen:]; len(more) > 0 {
+	if more := p.shown(p.screen.lines())[p.seen:]; len(more) > 0 {
 		p.t.Fatalf("%s's screen also shows %q", p.name, more)
 	}
 	return exitStatus(p.t, p.cmd)

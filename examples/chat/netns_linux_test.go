@@ -103,12 +103,12 @@ func (l *lab) command(host, program string, args ...string) *exec.Cmd {
 }
 
 // serve starts chatd on the server's machine.
-func (l *lab) serve() {
+func (l *lab) serve(flags ...string) *exec.Cmd {
 	l.t.Helper()
 	if err := os.WriteFile(filepath.Join(l.dir, "credentials.txt"), []byte(accounts), 0o600); err != nil {
 		l.t.Fatal(err)
 	}
-	cmd := l.command("s", filepath.Join(binaries, "chatd"), "-memory", "-cleartext", "-listen", labServer, "0")
+	cmd := l.command("s", filepath.Join(binaries, "chatd"), append(flags, "-memory", "-cleartext", "-listen", labServer, "0")...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -134,6 +134,7 @@ func (l *lab) serve() {
 	}
 	stop.Stop()
 	go io.Copy(io.Discard, in)
+	return cmd
 }
 
 // sit starts chat on the machine of the same name, for whoever sits there.

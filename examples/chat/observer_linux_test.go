@@ -103,6 +103,16 @@ func (s sightings) between(a, b string) (data []byte) {
 	return data
 }
 
+// to returns what was sent to a port.
+func (s sightings) to(host string, port uint16) (data []byte) {
+	for f, p := range s {
+		if f.to.Addr().String() == host && f.to.Port() == port {
+			data = append(data, p.data...)
+		}
+	}
+	return data
+}
+
 var relayedData = regexp.MustCompile(`RDAT [^\r]*data=(\S+)`)
 
 // relayed returns what the server carried for others.
