@@ -137,7 +137,7 @@ func (c *Client) stayAway() (*conn, error) {
 		case <-c.life.Done():
 		case <-c.need:
 		case <-renew.C:
-		case cn = <-c.back.calls:
+		case cn = <-c.back.verified:
 		}
 		c.back.shut(a)
 		if c.life.Err() != nil {

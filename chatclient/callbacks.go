@@ -37,7 +37,8 @@ type Callbacks struct {
 	OnOutcome func(ctx context.Context, o Outcome)
 
 	// OnPresence tells that a user came or went. When very many wait to be
-	// told, only the latest of each user is. nil ignores it.
+	// told, only the latest of each user is. A client that is [Away] is not
+	// told, then or later. nil ignores it.
 	OnPresence func(ctx context.Context, p Presence)
 
 	// OnConsentAsked tells that user asks for this client's address, and the

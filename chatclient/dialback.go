@@ -40,7 +40,7 @@ import (
 //     need the connection.
 //   - The machine has one more open port. A stranger who connects to it is
 //     told the name of the server and nothing else, and has 10 seconds; four
-//     are heard at once. Only the server that this client logged in to, with
+//     are heard at once, and 64 a second. Only the server that this client logged in to, with
 //     the key that it had then, is answered.
 type DialBack struct {
 	// Listen is the address on which the server is expected, with a port of
@@ -59,7 +59,8 @@ const DefaultQuiet = 2 * time.Second
 // Limits of the port. Who connects is a stranger until the handshake of TLS
 // has shown that it is the server.
 const (
-	maxCallers = 4 // in their handshake; the newest is heard, since it may be the server
+	maxCallers = 4  // in their handshake; the newest is heard, since it may be the server
+	maxCalls   = 64 // of a second
 	callWithin = 10 * time.Second
 )
 
@@ -82,12 +83,14 @@ var (
 // away while there is, or is about to be, a connection.
 type backDoor struct {
 	c         *Client
-	calls     chan *conn // from servers that are verified
+	verified  chan *conn // calls of the server
 	listening sync.WaitGroup
 
 	mu      sync.Mutex
 	ln      net.Listener
 	absence *absence // nil: who calls is sent away
+	second  time.Time
+	calls   int // since second
 }
 
 // An absence is one wait for a call.
@@ -176,10 +179,14 @@ func (b *backDoor) hear(nc net.Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a := b.absence
-	if a == nil {
+	if now := time.Now(); now.Sub(b.second) >= time.Second {
+		b.second, b.calls = now, 0
+	}
+	if a == nil || b.calls == maxCalls {
 		nc.Close()
 		return
 	}
+	b.calls++
 	if len(a.callers) == maxCallers {
 		a.callers[0].Close()
 		a.callers = a.callers[1:]
@@ -199,7 +206,7 @@ func (b *backDoor) hear(nc net.Conn) {
 			return
 		}
 		select {
-		case b.calls <- cn:
+		case b.verified <- cn:
 		case <-a.over:
 			cn.cut()
 		}
