@@ -14,9 +14,28 @@ import (
 type attempts struct {
 	mu     sync.Mutex
 	failed map[attemptKey]*failures
-	proven map[string]map[string]time.Time // by user and source: when, to a day
-	dirty  map[attemptKey]struct{}         // what the store does not have as it is here
-	saving bool                            // rows are on their way to the store
+	proven map[string][]proof      // by user: where logins came from; few
+	dirty  map[attemptKey]struct{} // what the store does not have as it is here
+	saving bool                    // rows are on their way to the store
+}
+
+// A proof is a source from which somebody logged in to an account, and when he
+// last did, to a day.
+type proof struct {
+	source string
+	at     time.Time
+}
+
+// proof returns what is known of a source, nil if nothing is. The caller holds
+// mu.
+func (a *attempts) proof(key attemptKey) *proof {
+	ps := a.proven[key.user]
+	for i := range ps {
+		if ps[i].source == key.source {
+			return &ps[i]
+		}
+	}
+	return nil
 }
 
 // touch notes that a key has changed. While the store fails it notes no more
@@ -41,8 +60,8 @@ func (a *attempts) row(key attemptKey) store.Attempt {
 			row.Until = f.until.UnixMilli()
 		}
 	}
-	if at, ok := a.proven[key.user][key.source]; ok {
-		row.Proven = at.UnixMilli()
+	if p := a.proof(key); p != nil {
+		row.Proven = p.at.UnixMilli()
 	}
 	row.Forget = row.Last == 0 && row.Proven == 0
 	return row

@@ -3,6 +3,7 @@ package chatserver
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -192,7 +193,7 @@ func (a *attempts) succeed(key attemptKey) {
 	defer a.mu.Unlock()
 	a.drop(key)
 	now := time.Now()
-	if at, ok := a.proven[key.user][key.source]; !ok || now.Sub(at) > provenFresh {
+	if p := a.proof(key); p == nil || now.Sub(p.at) > provenFresh {
 		a.prove(key, now)
 		a.touch(key)
 	}
@@ -201,8 +202,8 @@ func (a *attempts) succeed(key attemptKey) {
 // isProven reports whether somebody has logged in to the account from there.
 // The caller holds mu.
 func (a *attempts) isProven(key attemptKey, now time.Time) bool {
-	at, ok := a.proven[key.user][key.source]
-	return ok && now.Sub(at) <= provenFor
+	p := a.proof(key)
+	return p != nil && now.Sub(p.at) <= provenFor
 }
 
 // knows is isProven for a caller that does not hold mu.
@@ -215,25 +216,25 @@ func (a *attempts) knows(key attemptKey) bool {
 // prove notes a source of a successful login, and forgets the oldest if they
 // are too many. The caller holds mu.
 func (a *attempts) prove(key attemptKey, at time.Time) {
-	sources := a.proven[key.user]
-	if sources == nil {
-		sources = make(map[string]time.Time)
-		if a.proven == nil {
-			a.proven = make(map[string]map[string]time.Time)
-		}
-		a.proven[key.user] = sources
+	if p := a.proof(key); p != nil {
+		p.at = at
+		return
 	}
-	sources[key.source] = at
+	if a.proven == nil {
+		a.proven = make(map[string][]proof)
+	}
+	sources := append(a.proven[key.user], proof{key.source, at})
 	if len(sources) > provenMost {
-		oldest := key.source
-		for s, t := range sources {
-			if t.Before(sources[oldest]) {
-				oldest = s
+		oldest := 0
+		for i := range sources {
+			if sources[i].at.Before(sources[oldest].at) {
+				oldest = i
 			}
 		}
-		delete(sources, oldest)
-		a.touch(attemptKey{key.user, oldest})
+		a.touch(attemptKey{key.user, sources[oldest].source})
+		sources = slices.Delete(sources, oldest, oldest+1)
 	}
+	a.proven[key.user] = sources
 }
 
 // forget forgets all about the logins to an account.
@@ -245,8 +246,8 @@ func (a *attempts) forget(user string) {
 			a.drop(key)
 		}
 	}
-	for source := range a.proven[user] {
-		a.touch(attemptKey{user, source})
+	for _, p := range a.proven[user] {
+		a.touch(attemptKey{user, p.source})
 	}
 	delete(a.proven, user)
 }

@@ -29,7 +29,7 @@ type user struct {
 	login   gate // one login or logout at a time
 	box     mailbox
 	blocked atomic.Pointer[map[string]bool] // whom this user blocks; replaced, never changed
-	origins map[uint64]*origin              // guarded by login
+	origins []*origin                       // few; guarded by login
 	unsure  atomic.Bool                     // Accounts is to be asked whether it still exists
 }
 
@@ -264,7 +264,7 @@ func (s *Server) load() error {
 	}
 	for _, k := range st.Sessions {
 		u := s.add(k.User)
-		org := u.origins[k.Origin]
+		org := u.origin(k.Origin)
 		if org == nil {
 			org = &origin{user: u, id: k.Origin, drawn: true}
 		}
@@ -279,9 +279,22 @@ func (s *Server) load() error {
 	return nil
 }
 
-func (u *user) addOrigin(o *origin) {
-	if u.origins == nil {
-		u.origins = make(map[uint64]*origin)
+// origin returns the user's origin of this number, nil if there is none. The
+// caller of these three holds u.login, or is the only one to know the server.
+func (u *user) origin(id uint64) *origin {
+	for _, o := range u.origins {
+		if o.id == id {
+			return o
+		}
 	}
-	u.origins[o.id] = o
+	return nil
+}
+
+func (u *user) addOrigin(o *origin) {
+	u.dropOrigin(o.id)
+	u.origins = append(u.origins, o)
+}
+
+func (u *user) dropOrigin(id uint64) {
+	u.origins = slices.DeleteFunc(u.origins, func(o *origin) bool { return o.id == id })
 }

@@ -84,7 +84,7 @@ func (c *conn) unavailable(text string) {
 // forgot is not registered again (SPEC section 6.6).
 func (c *conn) register(ctx context.Context, u *user, a attempt) (o *origin, known, ok bool) {
 	s, id := c.srv, a.origin
-	o = u.origins[id]
+	o = u.origin(id)
 	if o != nil && o.idle() && o.unused() > forgetOrigin {
 		o = nil
 	}
@@ -110,7 +110,7 @@ func (c *conn) register(ctx context.Context, u *user, a attempt) (o *origin, kno
 	}
 	o = &origin{user: u, id: id}
 	o.touch()
-	delete(u.origins, id)
+	u.dropOrigin(id)
 	forget := u.evict(c.version.Limits.Origins - 1)
 	u.addOrigin(o)
 	row, _ := o.row()
@@ -119,7 +119,7 @@ func (c *conn) register(ctx context.Context, u *user, a attempt) (o *origin, kno
 		b.Sessions = append(b.Sessions, session)
 	})
 	if !ok {
-		delete(u.origins, id) // the next login waits, too
+		u.dropOrigin(id) // the next login waits, too
 	}
 	return o, false, ok
 }
@@ -158,7 +158,7 @@ func (u *user) evict(room int) (forgotten []store.Origin) {
 		if oldest == nil || len(u.origins) <= room && oldest.unused() < forgetOrigin {
 			return forgotten
 		}
-		delete(u.origins, oldest.id)
+		u.dropOrigin(oldest.id)
 		forgotten = append(forgotten, store.Origin{User: u.name, Origin: oldest.id, Forget: true})
 	}
 }
