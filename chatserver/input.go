@@ -52,6 +52,14 @@ func (c *conn) fill() error {
 			c.mu.Unlock()
 		}
 	}
+	if !c.reader.Buffered() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.fresh = true // who reads to the end of this line does not rest before
+		if c.bye == nil && c.dead == "" {
+			c.arm()
+		}
+	}
 	return nil
 }
 
