@@ -151,19 +151,19 @@ func (s *Server) changeAccount(ctx context.Context, user string, decide func(*st
 	}
 	select {
 	case a.changing <- struct{}{}:
-		defer a.changing.Unlock()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	v, err := decide(a)
 	if err != nil {
+		a.changing.Unlock()
 		return err
 	}
 	row := store.Account{User: user, Removed: v == nil}
 	if v != nil {
 		row.Verifier = v.String()
 	}
-	stored := make(chan struct{})
+	stored, ended := make(chan struct{}), make(chan struct{})
 	s.commit.write(func(b *store.Batch) { b.Accounts = append(b.Accounts, row) }, func() {
 		if v == nil {
 			a.remove(user)
@@ -172,16 +172,25 @@ func (s *Server) changeAccount(ctx context.Context, user string, decide func(*st
 		}
 		close(stored)
 	})
+	go func() { // to the end of it, also when nobody waits for that any more
+		defer a.changing.Unlock()
+		select {
+		case <-stored:
+		case <-s.stopped:
+			return
+		}
+		s.logins.changed()
+		s.logins.attempts.forget(user)
+		s.saveAttempts()
+		s.dismiss(user)
+		close(ended)
+	}()
 	select {
-	case <-stored:
+	case <-ended:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.stopped:
 		return ErrServerClosed
 	}
-	s.logins.changed()
-	s.logins.attempts.forget(user)
-	s.saveAttempts()
-	s.dismiss(user)
-	return nil
 }
