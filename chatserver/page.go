@@ -112,8 +112,11 @@ func (b *mailbox) loaded(places []uint64, read []*store.Message) {
 		switch {
 		case at < 0 || b.queue[at].m != nil:
 		case m != nil:
-			b.size += len(m.frame) - b.queue[at].size
-			b.queue[at].m, b.queue[at].size = m, len(m.frame)
+			w := &b.queue[at]
+			b.size += len(m.frame) - w.size
+			b.count(*w, -1) // at what it was taken to be
+			w.m, w.size = m, len(m.frame)
+			b.count(*w, 1)
 		default:
 			b.srv.log.Error("a stored message cannot be delivered", "user", b.user.name, "seq", b.queue[at].seq)
 			b.lose(at)
