@@ -72,6 +72,7 @@ type conn struct {
 	slots     []place
 	out       []byte
 	counted   int // deliveries put into out so far
+	handed    int // of them, taken out of it to be written
 	presence  map[string]bool
 	writing   bool
 	parked    bool  // it was idle at some time

@@ -198,13 +198,18 @@ func release(boxes []*mailbox) {
 
 // attach makes c the connection that delivers, from the front of the queue
 // on. greet is called before the first delivery with the number of messages
-// that wait.
-func (b *mailbox) attach(c *conn, greet func(waiting int)) {
+// that wait. What the one before, if it does not acknowledge, has begun to
+// write is delivered, and returned.
+func (b *mailbox) attach(c *conn, greet func(waiting int)) (written []*message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if old := b.conn; old != nil && !old.acks {
+		written = b.take(b.sent-old.recall(), nil)
+	}
 	b.conn, b.sent, b.sentSize = c, 0, 0
 	greet(b.len())
 	b.pump(nil)
+	return written
 }
 
 // detach takes c off; what was in flight on it will be delivered again.
@@ -229,6 +234,14 @@ func (b *mailbox) acknowledge(c *conn, n int, buf []*message, by *sweep) (acked 
 	if n > b.sent {
 		return buf, false
 	}
+	buf = b.take(n, buf)
+	b.pump(by)
+	return buf, true
+}
+
+// take removes the first n messages in flight and appends them to buf. The
+// caller holds mu.
+func (b *mailbox) take(n int, buf []*message) []*message {
 	for i := b.head; i < b.head+n; i++ {
 		w := b.queue[i]
 		b.queue[i] = waiting{}
@@ -245,8 +258,7 @@ func (b *mailbox) acknowledge(c *conn, n int, buf []*message, by *sweep) (acked 
 			b.queue = nil
 		}
 	}
-	b.pump(by)
-	return buf, true
+	return buf
 }
 
 // ackd applies ACKD: count is how many deliveries of this connection were
@@ -266,15 +278,27 @@ func (c *conn) ackd(f *chatproto.Frame) {
 	c.taken = int(count)
 }
 
-// acknowledged applies n acknowledgements of u on this connection: the
-// messages are delivered, and whoever waits for that is answered.
+// acknowledged applies n acknowledgements of u on this connection.
 func (c *conn) acknowledged(u *user, n int, by *sweep) bool {
 	acked, ok := u.box.acknowledge(c, n, by.acked[:0], by)
 	if !ok {
 		return false
 	}
-	c.srv.commit.acknowledged(acked, u, !c.acks)
-	c.srv.counters.delivered.Add(uint64(len(acked)))
+	c.srv.delivered(acked, u, !c.acks, by)
+	if c.srv.Hooks.OnDelivered != nil {
+		by.flush()
+		c.srv.tellDelivered(acked, u)
+	}
+	clear(acked)
+	by.acked = acked[:0]
+	return true
+}
+
+// delivered notes that u has taken messages, and answers whoever waits for
+// that. each is as in committer.acknowledged.
+func (s *Server) delivered(acked []*message, u *user, each bool, by *sweep) {
+	s.commit.acknowledged(acked, u, each)
+	s.counters.delivered.Add(uint64(len(acked)))
 	var last *origin
 	for _, m := range acked {
 		if m.origin != nil && !m.isCast() && m.settle(settledDelivered) && m.origin != last {
@@ -287,15 +311,15 @@ func (c *conn) acknowledged(u *user, n int, by *sweep) bool {
 	if last != nil {
 		last.advance(by)
 	}
-	if hook := c.srv.Hooks.OnDelivered; hook != nil {
-		by.flush()
+}
+
+// tellDelivered tells the application that u has taken messages.
+func (s *Server) tellDelivered(acked []*message, u *user) {
+	if hook := s.Hooks.OnDelivered; hook != nil {
 		for _, m := range acked {
-			hook(c.srv.ctx, Delivered{m.id, m.from.name, u.name})
+			hook(s.ctx, Delivered{m.id, m.from.name, u.name})
 		}
 	}
-	clear(acked)
-	by.acked = acked[:0]
-	return true
 }
 
 // advance sends the answers that o's client waits for and that are due.

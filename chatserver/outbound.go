@@ -1,6 +1,7 @@
 package chatserver
 
 import (
+	"bytes"
 	"sync"
 	"time"
 
@@ -117,6 +118,26 @@ func (c *conn) mute() {
 	c.muted = true
 }
 
+// recall ends the deliveries of a connection that does not acknowledge them,
+// since another takes its place: those that nobody has begun to write are taken
+// out of the outbound buffer, which begins with a whole frame. It returns how
+// many they were.
+func (c *conn) recall() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.muted = true
+	kept := c.out[:0]
+	for frame := range bytes.Lines(c.out) {
+		if verb := verbOf(frame); verb != chatproto.MESG && verb != chatproto.BCST {
+			kept = append(kept, frame...)
+		}
+	}
+	c.out = kept
+	n = c.counted - c.handed
+	c.counted = c.handed
+	return n
+}
+
 // flush has what is buffered written: at once if that needs no waiting, else
 // by a writer's goroutine, which lives only while there is something to write.
 // The caller holds no lock.
@@ -165,7 +186,7 @@ func (c *conn) write(now bool) bool {
 	c.mu.Lock()
 	for len(c.out) > 0 && c.dead == "" {
 		out, counted, u := c.out, c.counted, c.user
-		c.out = nil
+		c.out, c.handed = nil, counted
 		c.lastWrite = time.Now()
 		if !now { // with mu held: abort's deadline is the last one
 			c.nc.SetWriteDeadline(c.lastWrite.Add(c.srv.Timeout))

@@ -63,7 +63,8 @@ func (c *conn) loginLocked(ctx context.Context, u *user, a attempt) (isNew bool,
 		c.unavailable("The accounts have changed. Please log in again")
 		return false, hooks
 	}
-	c.attach(sess, known, !resumed)
+	written := c.attach(sess, known, !resumed)
+	hooks = append(hooks, func() { s.tellDelivered(written, u) })
 	if !resumed {
 		s.announce(u, true) // with the lock: the end of the session is announced later
 	}
@@ -164,8 +165,9 @@ func (u *user) evict(room int) (forgotten []store.Origin) {
 }
 
 // attach makes the connection that of its session: what an earlier one still
-// reads is not applied any more, and deliveries start anew.
-func (c *conn) attach(sess *session, known, isNew bool) {
+// reads is not applied any more, and deliveries start anew. It returns what is
+// delivered with that, see mailbox.attach.
+func (c *conn) attach(sess *session, known, isNew bool) (written []*message) {
 	u, o := sess.user, sess.origin
 	o.mu.Lock()
 	old := o.conn.Swap(c)
@@ -187,7 +189,8 @@ func (c *conn) attach(sess *session, known, isNew bool) {
 	if !o.drawn {
 		token = sess.newToken()
 	}
-	u.box.attach(c, func(waiting int) { c.welcome(o, isNew, known, high, waiting, token) })
+	written = u.box.attach(c, func(waiting int) { c.welcome(o, isNew, known, high, waiting, token) })
+	c.srv.delivered(written, u, true, &c.by)
 	c.srv.consents.mu.Lock() // what waited comes before what happens now
 	c.repeatEnded()
 	sess.mu.Lock()
@@ -206,6 +209,7 @@ func (c *conn) attach(sess *session, known, isNew bool) {
 	c.srv.consents.mu.Unlock()
 	c.startHeartbeat()
 	c.by.touch(c)
+	return written
 }
 
 // An event waits for the connection of a lingering session.
