@@ -99,6 +99,37 @@ func TestDialBackToOneSource(t *testing.T) {
 	})
 }
 
+// Who has come by himself before his turn is not called any more.
+func TestDialBackCameBefore(t *testing.T) {
+	crowd(t, 10, func(i int) string { return fmt.Sprintf("[2001:db8::%x]:5000", i+1) }, func(t *testing.T, s *scene, users []*rover) {
+		for i := range users {
+			s.a.say("SEND n=%d to=u%d :hi", i+1, i)
+			synctest.Wait()
+		}
+		users[8].comes(t, s.srv, "[2001:db8::9]:5001")
+		synctest.Wait()
+		(<-s.x.ends).Close()
+		s.x.want(t, "the ninth is there, the tenth is called", 9)
+		for range 7 {
+			(<-s.x.ends).Close()
+		}
+		users[9].answers(t)
+	})
+}
+
+// Who is about to lose his connection is called when it is gone.
+func TestDialBackStillThere(t *testing.T) {
+	staged(t, nil, func(t *testing.T, s *scene) {
+		s.b.say("ACKD count=99")
+		s.b.want("GBYE why=protocol")
+		synctest.Wait() // the server reads a little longer
+		s.writes("hi")
+		s.x.want(t, "the connection is there", 0)
+		time.Sleep(time.Second)
+		s.x.want(t, "it is gone", 1)
+	})
+}
+
 // For one session there is one call, whatever comes meanwhile.
 func TestDialBackOneASession(t *testing.T) {
 	called(t, nil, func(t *testing.T, s *scene) {

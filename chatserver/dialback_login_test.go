@@ -269,6 +269,9 @@ func TestDialBackMeanwhile(t *testing.T) {
 				s.t = t
 				p := s.b.dialled(t)
 				asked := false
+				if err := s.srv.EndRemoved(context.Background()); err != nil { // and nobody was
+					t.Error(err)
+				}
 				s.srv.Hooks.AuthorizeLogin = func(context.Context, chatserver.ConnInfo) error {
 					if !asked {
 						asked = true

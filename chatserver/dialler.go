@@ -60,7 +60,7 @@ func (d *dialler) room(t turn) bool { return d.active < dialsAtOnce && d.to[t.to
 func (d *dialler) take(s *Server, t turn) {
 	d.active++
 	d.to[t.to]++
-	s.after(0, func() { s.dialFor(t) })
+	s.begin(func() { s.dialFor(t) })
 }
 
 // leave ends a call. What it leaves makes room for one.

@@ -35,6 +35,7 @@
 //	roster.mu        the users, and who is online
 //	session.mu       one session: its connection, and what waits for the next
 //	relays.mu        private lines that the server carries
+//	dialler.mu       who is called back, and who waits for it
 //	Server.mu        listeners and connections
 //	mailbox.mu       one mailbox; held while messages enter and leave it
 //	origin.waitMu    mailboxes that wait for an origin's window to be stored
@@ -44,7 +45,6 @@
 //	deriver.mu       keys derived of passwords
 //	strangers.mu     connections that are not logged in
 //	rates.mu         how often a source does something
-//	dialler.mu       who is called back, and who waits for it
 //
 // None is held while a hook runs. Only user.login is held while the store is
 // waited for, and none at all while a socket is written. Accounts are asked

@@ -447,5 +447,15 @@ func (s *Server) after(d time.Duration, f func()) *time.Timer {
 	})
 }
 
+// begin calls f on a goroutine of its own, unless the server ends; the end
+// waits for f.
+func (s *Server) begin(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closing {
+		s.running.Go(f)
+	}
+}
+
 // supported are the versions that the server speaks.
 var supported = []*chatproto.Version{chatproto.V1}
