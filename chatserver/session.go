@@ -310,7 +310,7 @@ func (s *Server) endLocked(sess *session, why string) (hooks []func()) {
 	if text := farewells[why]; c != nil && text != "" {
 		c.goodbye(why, text)
 	}
-	s.log.Info("session ended", "user", u.name, "why", why)
+	hooks = append(hooks, func() { s.log.Info("session ended", "user", u.name, "why", why) })
 	if hook := s.Hooks.OnLogout; hook != nil {
 		hooks = append(hooks, func() { hook(s.ctx, u.name, why) })
 	}
