@@ -1,6 +1,9 @@
 package chatserver_test
 
 import (
+	"context"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -137,9 +140,14 @@ func TestDialBackAndRelay(t *testing.T) {
 }
 
 // The place is that of the LSTN, wherever its client comes from later; an LSTN
-// on a dialled connection gives another port.
+// on a dialled connection gives another port, through whatever Server.Dial
+// connects.
 func TestDialBackPlace(t *testing.T) {
 	away(t, func(t *testing.T, s *scene) {
+		s.srv.Dial = func(ctx context.Context, place netip.AddrPort) (net.Conn, error) {
+			nc, err := s.x.dial(ctx, place)
+			return elsewhere{nc, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1080}}, err
+		}
 		s.b.comes(t, s.srv, "198.51.100.9:1")
 		s.b.leaves()
 		s.writes("one")
