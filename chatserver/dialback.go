@@ -259,16 +259,16 @@ func (c *conn) external(f *chatproto.Frame, a attempt) *chatproto.Error {
 	return nil
 }
 
-// mayAttach reports whether a login may go on with sess, which is what its user
-// has for a session, and answers if not. A connection that the server made
-// never takes the place of another. The caller holds user.login.
-func (c *conn) mayAttach(sess *session) bool {
+// mayAttach reports whether a login may go on, and answers if not: on a
+// connection that the server made, with the session that it was made for, and
+// never in the place of another connection. The caller holds user.login.
+func (c *conn) mayAttach() bool {
 	switch {
 	case c.callee == nil:
 		return true
-	case sess != c.callee.sess || !c.callee.stands():
+	case !c.callee.stands(): // so it is its user's session
 		c.refuse(errCallOver, "")
-	case sess.attached() != nil:
+	case c.callee.sess.attached() != nil:
 		c.unavailable("You have come by yourself")
 	default:
 		return true

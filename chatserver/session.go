@@ -37,10 +37,10 @@ func (c *conn) loginLocked(ctx context.Context, u *user, a attempt) (isNew bool,
 	s := c.srv
 	u.login.Lock()
 	defer u.login.Unlock()
-	sess := s.roster.session(u.name)
-	if !c.mayAttach(sess) {
+	if !c.mayAttach() {
 		return false, nil
 	}
+	sess := s.roster.session(u.name)
 	resumed := sess != nil && sess.origin.id == a.origin && !sess.origin.drawn
 	if sess != nil && !resumed {
 		if s.RefuseSecondLogin && sess.attached() != nil {
