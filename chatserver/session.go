@@ -100,6 +100,8 @@ func (c *conn) register(ctx context.Context, u *user, a attempt) (o *origin, kno
 		s.commit.write(func(b *store.Batch) { b.Sessions = append(b.Sessions, session) }, nil)
 		return o, false, true
 	case o != nil:
+		o.mu.Lock() // what is decided from now on is written behind it
+		defer o.mu.Unlock()
 		row, current := o.row()
 		s.commit.write(func(b *store.Batch) {
 			b.Sessions = append(b.Sessions, session)
@@ -127,10 +129,9 @@ func (c *conn) register(ctx context.Context, u *user, a attempt) (o *origin, kno
 
 // row returns the origin's row as it stands, and whether it may be written by
 // itself: nothing of the origin is on its way to the store, so that what the
-// window says is accepted is stored or delivered.
+// window says is accepted is stored or delivered. The caller holds o.mu, until
+// the row is in a batch, or is the only one to know o.
 func (o *origin) row() (row store.Origin, current bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	row = store.Origin{User: o.user.name, Origin: o.id, Window: o.win, Used: time.Now().UnixMilli()}
 	return row, o.batched.Load() == 0
 }
