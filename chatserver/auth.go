@@ -65,7 +65,7 @@ func (c *conn) authenticate(f *chatproto.Frame) {
 // server had work with it. It reports whether that was the last that this
 // connection may begin.
 func (c *conn) abandoned() bool {
-	if c.failed++; c.failed < c.srv.Limits.LoginAttempts {
+	if c.failed++; int(c.failed) < c.srv.Limits.LoginAttempts {
 		return false
 	}
 	c.goodbye("protocol", "Too many failed logins")

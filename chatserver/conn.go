@@ -30,30 +30,30 @@ type conn struct {
 	told     bool    // of, by OnConnect: OnDisconnect follows
 	ahead    bool    // first was read, and is still to be given to the reader
 	first    [1]byte // what was looked at to tell TLS from text
-	failed   int     // logins, for a wrong password or proof
+	acks     bool    // the client acknowledges deliveries
+	quiet    bool    // it wants no presence
+	relays   bool    // it may use relayed lines
+	callable bool    // it may be called back
+	ended    bool    // it says nothing more
+	fresh    bool    // the goroutine has done nothing yet
+	heard    bool    // something was read since silentTo was set
+	failed   int32   // logins, for a wrong password or proof
+	verb     chatproto.Code
+	tag      uint64 // the request's number, 0 if it has none
 	reader   *chatproto.Reader
 	in       *chatproto.Frame
 	now      time.Time // when the read that is dealt with came
-	verb     chatproto.Code
-	tag      uint64 // the request's number, 0 if it has none
 	by       sweep
 	auth     *authState // nil before HELO, and once it is logged in
 	user     *user
 	sess     *session
-	acks     bool // the client acknowledges deliveries
-	quiet    bool // it wants no presence
-	relays   bool // it may use relayed lines
-	callable bool // it may be called back
 	beat     time.Duration
-	ended    bool   // the client says nothing more
 	why      string // the connection ended, for OnDisconnect
 
 	socket   socket       // nc, if it is one and not TLS
 	lent     *inputBuffer // the reader's, if it is of the pool
 	silentTo time.Time    // when the client will have been silent for too long
 	armed    time.Time    // the deadline that is set, which may be before
-	fresh    bool         // the goroutine has done nothing yet
-	heard    bool         // something was read since silentTo was set
 	done     chan struct{}
 	callee   *callee // whom the server made it for; nil if it did not
 	slab     *slab   // messages to come

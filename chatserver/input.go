@@ -22,8 +22,10 @@ type inputBuffer struct {
 var inputs = sync.Pool{New: func() any { return new(inputBuffer) }}
 
 // restAfter is how long a connection says nothing before it is idle. It then
-// gives up its goroutine, whose stack has grown with what it did.
-const restAfter = 2 * time.Second
+// gives up its goroutine, whose stack has grown with what it did: soon, so that
+// there are never as many in a storm of logins as there are logins, for the
+// runtime keeps a part of each for ever.
+const restAfter = 250 * time.Millisecond
 
 // errIdle says that a connection is idle.
 var errIdle = errors.New("idle")

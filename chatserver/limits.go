@@ -95,7 +95,7 @@ func (c *conn) failing() time.Duration {
 // it is answered; the last that the connection may try ends it.
 func (c *conn) loginFailed() {
 	c.srv.failures.take(source(c.nc.RemoteAddr()), time.Now())
-	if c.failed++; c.failed >= c.srv.Limits.LoginAttempts {
+	if c.failed++; int(c.failed) >= c.srv.Limits.LoginAttempts {
 		c.goodbye("protocol", "Too many failed logins")
 	}
 }
