@@ -32,6 +32,10 @@ type attempt struct {
 	epoch  uint64      // of the accounts, when they were first asked
 	scram  *scramLogin // nil for PLAIN
 	proof  string      // what proves the server, as the 230 says it
+
+	// holds reports whether what proved the login is as true of the accounts
+	// as they are now. nil: nobody knows.
+	holds func(ctx context.Context) (bool, error)
 }
 
 // errBadStep refuses a step of AUTH that is not the awaited one, in the words
@@ -138,9 +142,12 @@ func (c *conn) nextStep(f *chatproto.Frame, a attempt) *chatproto.Error {
 
 // checkPassword ends a PLAIN login: refused, locked out, or logged in.
 func (c *conn) checkPassword(a attempt, pass string) *chatproto.Error {
-	return c.prove(a, func(ctx context.Context) (bool, *chatproto.Error, error) {
+	a.holds = func(ctx context.Context) (bool, error) {
 		from := source(c.nc.RemoteAddr())
-		ok, err := c.srv.accounts.CheckPassword(c.srv.logins.deriver.deriving(ctx, from), a.user, pass)
+		return c.srv.accounts.CheckPassword(c.srv.logins.deriver.deriving(ctx, from), a.user, pass)
+	}
+	return c.prove(a, func(ctx context.Context) (bool, *chatproto.Error, error) {
+		ok, err := a.holds(ctx)
 		return ok, nil, err
 	})
 }
@@ -176,6 +183,10 @@ func (c *conn) beginSCRAM(a attempt, data string) *chatproto.Error {
 		return c.inside(ctx, err)
 	}
 	a.step = true
+	a.holds = func(ctx context.Context) (bool, error) {
+		now, known, err := s.verifier(ctx, a.user, from)
+		return err == nil && known && now.equal(v), err
+	}
 	c.auth.attempt = a
 	c.reply(chatproto.ReplyChallenge, "", field{"data", answer})
 	return nil

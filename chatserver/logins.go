@@ -22,9 +22,9 @@ type logins struct {
 	drawSecret sync.Once
 	secret     []byte // from the store; nil until it is drawn
 
-	// epoch counts the changes of accounts. Who began to log in before one
-	// must begin again: a login takes it at its beginning and looks at it,
-	// with entering held, when its session begins.
+	// epoch counts the changes of accounts. A login takes it at its beginning
+	// and looks at it, with entering held, when its session begins: if it is
+	// another, the login is held against the accounts once more.
 	epoch    atomic.Uint64
 	entering sync.RWMutex
 }
@@ -35,6 +35,32 @@ func (l *logins) changed() {
 	l.entering.Lock()
 	defer l.entering.Unlock()
 	l.epoch.Add(1)
+}
+
+// maxChanges is how often the accounts may change during one login.
+const maxChanges = 4
+
+// enter lets a login begin its session, and reports whether what proved it is
+// true of the accounts still, which may have changed since. Then the caller
+// holds entering for reading.
+func (c *conn) enter(ctx context.Context, a attempt) bool {
+	l := &c.srv.logins
+	for range maxChanges {
+		l.entering.RLock()
+		epoch := l.epoch.Load()
+		if c.auth.epoch == epoch {
+			return true
+		}
+		l.entering.RUnlock()
+		if a.holds == nil {
+			return false
+		}
+		if ok, err := a.holds(ctx); err != nil || !ok {
+			return false
+		}
+		c.auth.epoch = epoch
+	}
+	return false
 }
 
 // secretSize is the size of the server's secret.

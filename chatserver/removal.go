@@ -10,7 +10,7 @@ import (
 // EndRemoved ends the sessions of users whose account is gone (`GBYE
 // why=removed`): call it when Server.Accounts has changed by itself, such as
 // after a file was read anew. Nobody who began to log in before is let in by
-// what was true then. A password that changed ends no session. The error has
+// what is not true any more; who has the same account and password is. A password that changed ends no session. The error has
 // every account that Server.Accounts could not be asked about; their sessions
 // go on.
 func (s *Server) EndRemoved(ctx context.Context) error {

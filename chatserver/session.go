@@ -57,12 +57,11 @@ func (c *conn) loginLocked(ctx context.Context, u *user, a attempt) (isNew bool,
 	if !resumed {
 		sess = &session{user: u, origin: o}
 	}
-	s.logins.entering.RLock()
-	defer s.logins.entering.RUnlock()
-	if c.auth.epoch != s.logins.epoch.Load() {
+	if !c.enter(ctx, a) {
 		c.unavailable("The accounts have changed. Please log in again")
 		return false, hooks
 	}
+	defer s.logins.entering.RUnlock()
 	written := c.attach(sess, known, !resumed)
 	hooks = append(hooks, func() { s.tellDelivered(written, u) })
 	if !resumed {

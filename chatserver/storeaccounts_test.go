@@ -244,6 +244,52 @@ func TestEndRemoved(t *testing.T) {
 	})
 }
 
+// A login that was begun before the accounts were read anew goes on, if its own
+// is as it was.
+func TestLoginWhileAccountsAreReadAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		accounts := new(changing)
+		verifier, err := chatserver.NewVerifier("passA")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, kept := range []string{"passA", verifier.String()} {
+			before, err := chatserver.ParseCredentials(strings.NewReader("A " + kept))
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, err := chatserver.ParseCredentials(strings.NewReader("A " + kept + "\nB passB"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			accounts.Store(&before)
+			var change func()
+			srv := &chatserver.Server{Accounts: accounts, Hooks: chatserver.Hooks{AuthorizeLogin: func(context.Context, chatserver.ConnInfo) error { change(); return nil }}}
+			change = func() {
+				accounts.Store(&after)
+				if err := srv.EndRemoved(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			answers(t, "by PLAIN", try(t, srv, 1, "A", "passA", ""), "230 ")
+			c := newScramClient(t, dial(t, srv, "127.0.0.1:5000"), "SCRAM-SHA-256", "A", "passA")
+			c.greet()
+			c.prove(c.begin())
+			accounts.Store(&before)
+			change()
+			answers(t, "by SCRAM", c.finish(), "230 ")
+			change = func() {
+				other := chatserver.Credentials{"A": "another"}
+				accounts.Store(&other)
+				srv.EndRemoved(t.Context())
+			}
+			accounts.Store(&before)
+			answers(t, "with another password", try(t, srv, 1, "A", "passA", ""), "421 :The accounts have changed. Please log in again")
+			srv.Close()
+		}
+	})
+}
+
 // A login that was proved by accounts that are gone meanwhile gets no session.
 func TestLoginWhileAccountsChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

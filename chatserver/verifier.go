@@ -1,6 +1,7 @@
 package chatserver
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -85,6 +86,12 @@ func (v *Verifier) Check(password string) bool {
 func (v *Verifier) check(password string, derive deriveFunc) bool {
 	got, err := derive(password, v.Salt, v.Iterations)
 	return err == nil && subtle.ConstantTimeCompare(got.StoredKey, v.StoredKey) == 1
+}
+
+// equal reports whether both are of the same password and salt.
+func (v *Verifier) equal(w *Verifier) bool {
+	return v.Iterations == w.Iterations && bytes.Equal(v.Salt, w.Salt) && subtle.ConstantTimeCompare(v.StoredKey, w.StoredKey) == 1 &&
+		subtle.ConstantTimeCompare(v.ServerKey, w.ServerKey) == 1
 }
 
 // A deriveFunc is deriveVerifier, or what counts its calls.
