@@ -19,6 +19,8 @@
 //     and agree when nothing is under way.
 //   - FuzzOpening: whatever a connection begins with, a server answers lines
 //     in frames and TLS in TLS, ends it in time, and serves others.
+//   - FuzzDialBack: on a connection that the server made it says nothing but
+//     TLS, and lets nobody in but the client that it called.
 //   - FuzzConsent, FuzzWindow: the tables and the bitmap do what a slow
 //     restatement of the rules does.
 //   - FuzzClientScram: a client gives a proof of its password only for a proper

@@ -65,7 +65,20 @@ func throwAtServer(t *testing.T, input string) *judge {
 		served <- srv.ServeConn(meteredConn{far, t, chatproto.V1.Limits.Frame, maxWrite})
 	}()
 	c := &judge{t: t, machine: chatproto.V1.Machine(), said: collect(near), tls: strings.HasPrefix(input, startsTLS)}
-	rest := []byte(input)
+	c.throw(near, []byte(input))
+	near.Close()
+	select {
+	case <-served:
+	case <-time.After(2 * time.Minute):
+		t.Error("the connection does not end with its input")
+	}
+	srv.Close()
+	synctest.Wait()
+	return c
+}
+
+// throw sends input, a line at a time, and checks what the server says to it.
+func (c *judge) throw(near net.Conn, rest []byte) {
 	for len(rest) > 0 && !c.ended {
 		line := rest
 		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
@@ -82,15 +95,6 @@ func throwAtServer(t *testing.T, input string) *judge {
 		synctest.Wait()
 		c.check()
 	}
-	near.Close()
-	select {
-	case <-served:
-	case <-time.After(2 * time.Minute):
-		t.Error("the connection does not end with its input")
-	}
-	srv.Close()
-	synctest.Wait()
-	return c
 }
 
 // A judge follows a conversation through the tables, as a client does.
@@ -99,7 +103,8 @@ type judge struct {
 	machine *chatproto.Machine
 	said    *lines
 	ended   bool
-	tls     bool // a server without TLS is to say nothing
+	tls     bool                   // a server without TLS is to say nothing
+	heard   func(*chatproto.Frame) // is told of all that the server says; may be nil
 	scram   scramSteps
 }
 
@@ -138,6 +143,9 @@ func (c *judge) check() {
 			c.t.Errorf("the server said %s n=%d-%d: %v", f.Code, lo, hi, err)
 		}
 		c.scram.said(c.t, f)
+		if c.heard != nil {
+			c.heard(f)
+		}
 	}
 	if c.machine.Unanswered() > 0 && !ended && !c.tls && c.machine.Phase() < chatproto.Closing {
 		verb, n := c.machine.Head()
