@@ -127,6 +127,17 @@ func TestDialBackFailsLate(t *testing.T) {
 	})
 }
 
+// A session that ends while its client is called is not called for again.
+func TestDialBackEndsMeanwhile(t *testing.T) {
+	away(t, func(t *testing.T, s *scene) {
+		time.Sleep(10*time.Minute - 5*time.Second)
+		s.writes("hi") // and nobody answers
+		s.until("5 s are left", 5*time.Second)
+		time.Sleep(5 * time.Minute)
+		s.x.want(t, "it is over", 1)
+	})
+}
+
 // At most a minute passes between two calls.
 func TestDialBackPause(t *testing.T) {
 	staged(t, func(srv *chatserver.Server) { srv.Timeout, srv.Lease = time.Hour, 2*time.Hour }, func(t *testing.T, s *scene) {
