@@ -124,21 +124,14 @@ func (c *Client) returned() {
 func (c *Client) stayAway() (*conn, error) {
 	c.mu.Lock()
 	needed := !c.box.empty() || c.left != nil || c.stopping
-	renew := time.NewTimer(c.lease / 2)
 	c.mu.Unlock()
-	defer renew.Stop()
+	began := time.Now()
 	if !needed {
 		c.tell(State{Kind: Away})
 	}
 	for !needed {
 		a := c.back.open(c.met)
-		var cn *conn
-		select {
-		case <-c.life.Done():
-		case <-c.need:
-		case <-renew.C:
-		case cn = <-c.back.verified:
-		}
+		cn := c.awaitCall(began)
 		c.back.shut(a)
 		if c.life.Err() != nil {
 			return nil, c.life.Err()
@@ -162,6 +155,35 @@ func (c *Client) stayAway() (*conn, error) {
 		c.mu.Unlock()
 	}
 	return cn, err
+}
+
+// lookEvery is how often a client that is away looks at the clock on the
+// wall: that of timers may stand still while the machine sleeps.
+const lookEvery = time.Minute
+
+// awaitCall waits for a call of the server, and returns nil when there is another
+// reason to end an absence that began then.
+func (c *Client) awaitCall(began time.Time) *conn {
+	for {
+		c.mu.Lock()
+		rest := c.lease/2 - max(time.Since(began), time.Now().Round(0).Sub(c.partedAt))
+		c.mu.Unlock()
+		if rest <= 0 {
+			return nil
+		}
+		look := time.NewTimer(min(rest, lookEvery))
+		select {
+		case <-look.C:
+			continue
+		case cn := <-c.back.verified:
+			look.Stop()
+			return cn
+		case <-c.need:
+		case <-c.life.Done():
+		}
+		look.Stop()
+		return nil
+	}
 }
 
 // farewellWithin bounds how long a client that is away takes to end.

@@ -68,7 +68,7 @@ const (
 var (
 	errNoDialBack  = errors.New("chatclient: the server does not offer to dial back")
 	errClearNoBack = errors.New("chatclient: there is no dial-back without TLS")
-	errUnreachable = errors.New("chatclient: the server could not reach this client to dial back")
+	errUnreachable = errors.New("chatclient: the session was over when the client came back: the server could not reach it, or another login of this user took its place")
 )
 
 // Why a call is not taken.

@@ -123,6 +123,28 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// A machine that slept counts the time.
+func TestAwayAsleep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newCaller(t)
+		c := s.away(s.config())
+		time.Sleep(90 * time.Second)
+		c.Slept(time.Hour)
+		time.Sleep(29 * time.Second)
+		synctest.Wait()
+		if s.tries.Load() != 1 {
+			t.Error("it does not wait for the clock")
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if s.tries.Load() != 2 {
+			t.Error("it does not come back when the machine is awake")
+		}
+		s.gone.Store(true)
+		s.link().nc.Close()
+	})
+}
+
 // A call that comes to nothing refuses nothing: the client stays away, or
 // comes by itself at once if the server does not know its session.
 func TestCallInVain(t *testing.T) {
