@@ -243,7 +243,8 @@ func (c *conn) external(f *chatproto.Frame, a attempt) *chatproto.Error {
 	}
 	ctx, cancel := context.WithDeadline(s.ctx, c.deadline())
 	defer cancel()
-	exists, err := s.accounts.Exists(ctx, a.user)
+	a.holds = func(ctx context.Context) (bool, error) { return s.accounts.Exists(ctx, a.user) }
+	exists, err := a.holds(ctx)
 	if err != nil {
 		return c.inside(ctx, err)
 	}

@@ -262,11 +262,16 @@ func TestDialBackMeanwhile(t *testing.T) {
 			s.b.registers(28404)
 			s.b.leaves()
 		}, "535 :This session is over"},
-		{"the accounts changed", func(s *scene) { s.srv.EndRemoved(context.Background()) }, "421 :The accounts have changed"},
+		{"the accounts changed, and not its own", func(s *scene) { s.srv.EndRemoved(context.Background()) }, "230 user=B new=0 "},
+		{"its account is gone", func(s *scene) {
+			s.without["B"] = true
+			s.srv.EndRemoved(context.Background())
+		}, "451 :"}, // as any login whose account goes meanwhile
 	} {
 		t.Run(test.why, func(t *testing.T) {
-			called(t, nil, func(t *testing.T, s *scene) {
-				s.t = t
+			without := make(map[string]bool)
+			called(t, func(srv *chatserver.Server) { srv.Accounts = fewer{demo, without} }, func(t *testing.T, s *scene) {
+				s.t, s.without = t, without
 				p := s.b.dialled(t)
 				asked := false
 				if err := s.srv.EndRemoved(context.Background()); err != nil { // and nobody was

@@ -211,6 +211,8 @@ type scene struct {
 	a   *peer
 	b   *rover
 	n   int // numbers of A's requests
+
+	without map[string]bool // accounts that are gone
 }
 
 // staged plays a scene. set, if it is not nil, changes the server before.
