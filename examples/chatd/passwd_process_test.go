@@ -49,6 +49,9 @@ func TestPasswdTerminal(t *testing.T) {
 		{"two different", []string{"p\u00e4ss phrase\r", "pass\r"}, 1, "chatd: the two differ; nothing was changed\r\n", false},
 		{"nothing", []string{"\r"}, 1, "chatd: no password was given; nothing was changed\r\n", false},
 		{"Ctrl-C at the first", []string{"\x03"}, 1, "chatd: stopped; nothing was changed\r\n", false},
+		{"Ctrl-D at the first", []string{"\x04"}, 1, "chatd: no password was given; nothing was changed\r\n", false},
+		{"Ctrl-D at the second", []string{"p\u00e4ss phrase\r", "\x04"}, 1, "chatd: no password was given; nothing was changed\r\n", false},
+		{"both at once", []string{"p\u00e4ss phrase\rp\u00e4ss phrase\r"}, 0, "alice has a new password in credentials.txt\r\n" + strings.TrimSuffix(sentence, "\n") + "\r\n", true},
 		{"Ctrl-C at the second", []string{"p\u00e4ss phrase\r", "p\u00e4\x03"}, 1, "chatd: stopped; nothing was changed\r\n", false},
 	} {
 		t.Run(tt.why, func(t *testing.T) {

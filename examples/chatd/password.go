@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/term"
 )
@@ -28,15 +30,19 @@ func readPassword(ctx context.Context, stdin io.Reader, prompt io.Writer, user s
 	if !isTerminal(stdin) {
 		return passwordLine(stdin)
 	}
-	tty := stdin.(*os.File)
-	first, err := askHidden(ctx, tty, prompt, fmt.Sprintf("New password for %s: ", user))
+	h, err := hide(stdin.(*os.File), prompt)
+	if err != nil {
+		return "", err
+	}
+	defer h.restore()
+	first, err := h.ask(ctx, fmt.Sprintf("New password for %s: ", user))
 	if err != nil {
 		return "", err
 	}
 	if err := checkPassword(first); err != nil {
 		return "", err
 	}
-	again, err := askHidden(ctx, tty, prompt, "The same again: ")
+	again, err := h.ask(ctx, "The same again: ")
 	if err != nil {
 		return "", err
 	}
@@ -65,31 +71,70 @@ func checkPassword(password string) error {
 	return nil
 }
 
-// askHidden reads a line that is not shown. The terminal is left as it was
-// found, also if ctx ends before.
-func askHidden(ctx context.Context, tty *os.File, prompt io.Writer, question string) (string, error) {
-	fd := int(tty.Fd())
-	found, err := term.GetState(fd)
+// A hidden is a terminal that shows nothing of what is typed. It hands over
+// every key, so that Ctrl-D on an empty line is the end of input.
+type hidden struct {
+	tty    *os.File
+	found  *term.State
+	lines  *term.Terminal
+	screen io.Writer
+	stop   atomic.Bool // Ctrl-C was typed
+}
+
+func hide(tty *os.File, screen io.Writer) (*hidden, error) {
+	found, err := term.MakeRaw(int(tty.Fd()))
 	if err != nil {
-		return "", fmt.Errorf("cannot read the password: %w", err)
+		return nil, fmt.Errorf("cannot read the password: %w", err)
 	}
-	fmt.Fprint(prompt, question)
+	h := &hidden{tty: tty, found: found, screen: screen}
+	h.lines = term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{h, screen}, "")
+	return h, nil
+}
+
+// Read reads keys.
+func (h *hidden) Read(p []byte) (int, error) {
+	n, err := h.tty.Read(p)
+	if bytes.IndexByte(p[:n], 'C'-'@') >= 0 {
+		h.stop.Store(true)
+	}
+	return n, err
+}
+
+// restore leaves the terminal as it was found.
+func (h *hidden) restore() { term.Restore(int(h.tty.Fd()), h.found) }
+
+// ask asks for a line.
+func (h *hidden) ask(ctx context.Context, question string) (string, error) {
 	type answer struct {
-		password []byte
+		password string
 		err      error
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		b, err := term.ReadPassword(fd)
-		answered <- answer{b, err}
+		password, err := h.lines.ReadPassword(question)
+		answered <- answer{password, err}
 	}()
 	select {
 	case a := <-answered:
-		fmt.Fprintln(prompt)
-		return string(a.password), a.err
-	case <-ctx.Done():
-		term.Restore(fd, found) // the goroutine ends with the program
-		fmt.Fprintln(prompt)
+		switch {
+		case a.err == nil:
+			return a.password, nil
+		case h.stop.Load():
+			h.newLine()
+			return "", errStopped
+		case a.err == io.EOF: // Ctrl-D, or the terminal is gone
+			h.newLine()
+			return "", checkPassword("")
+		}
+		return "", fmt.Errorf("cannot read the password: %w", a.err)
+	case <-ctx.Done(): // the goroutine ends with the program
+		h.newLine()
 		return "", errStopped
 	}
 }
+
+// newLine leaves the line of the question.
+func (h *hidden) newLine() { io.WriteString(h.screen, "\r\n") }
