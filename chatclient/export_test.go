@@ -42,3 +42,22 @@ func (c *Client) Slept(d time.Duration) {
 	defer c.mu.Unlock()
 	c.partedAt = c.partedAt.Add(-d)
 }
+
+// A Conversation is a login by SCRAM without a connection.
+type Conversation struct {
+	s     *scramLogin
+	First string
+}
+
+// NewConversation begins a login.
+func NewConversation(user, password string) (*Conversation, error) {
+	s, err := newScramLogin(&conn{}, new(scramKeys), mechScram, user, password)
+	if err != nil {
+		return nil, err
+	}
+	return &Conversation{s, s.first}, nil
+}
+
+// Next takes a challenge, Done the server's last word.
+func (c *Conversation) Next(challenge string) (string, error) { return c.s.next([]byte(challenge)) }
+func (c *Conversation) Done(signature string) error           { return c.s.done([]byte(signature)) }

@@ -355,3 +355,95 @@ func TestToken(t *testing.T) {
 		})
 	}
 }
+
+// After its first error a login is over: nothing that the server says later
+// makes it good, although the library's conversation might be.
+func TestScramIsOverAfterAnError(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		do   func(c *chatclient.Conversation, challenge string) error // what must fail first
+	}{
+		{"nothing", func(c *chatclient.Conversation, challenge string) error { return nil }},
+		{"another's challenge", func(c *chatclient.Conversation, challenge string) error {
+			_, err := c.Next("r=another" + strings.TrimPrefix(challenge, "r="))
+			return err
+		}},
+		{"a challenge that is none", func(c *chatclient.Conversation, _ string) error { _, err := c.Next("e=other-error"); return err }},
+		{"few iterations", func(c *chatclient.Conversation, challenge string) error {
+			_, err := c.Next(strings.Replace(challenge, "i=4096", "i=1", 1))
+			return err
+		}},
+		{"accepted before the proof", func(c *chatclient.Conversation, _ string) error { return c.Done("v=AAAA") }},
+		{"a wrong signature", func(c *chatclient.Conversation, challenge string) error {
+			if _, err := c.Next(challenge); err != nil {
+				return nil
+			}
+			return c.Done("v=" + strings.Repeat("A", 43) + "=")
+		}},
+		{"no signature", func(c *chatclient.Conversation, challenge string) error {
+			if _, err := c.Next(challenge); err != nil {
+				return nil
+			}
+			return c.Done("")
+		}},
+		{"a second challenge", func(c *chatclient.Conversation, challenge string) error {
+			if _, err := c.Next(challenge); err != nil {
+				return nil
+			}
+			_, err := c.Next(challenge)
+			return err
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, err := chatclient.NewConversation("B", "secret")
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := newVerifier("secret", "salt", 4096)
+			if err := v.first(c.First); err != nil {
+				t.Fatal(err)
+			}
+			challenge := v.challenge("server")
+			good := test.name == "nothing"
+			if err := test.do(c, challenge); (err == nil) != good || !good && !errors.Is(err, chatclient.ErrServerProof) {
+				t.Fatal(err)
+			}
+			proof, err := c.Next(challenge)
+			if (err == nil) != good || !good && proof != "" {
+				t.Fatalf("a proof is given: %q, %v", proof, err)
+			}
+			signature := "v=" + strings.Repeat("A", 43) + "="
+			if good {
+				signature, _ = v.final(proof, nil)
+			}
+			if err := c.Done(signature); (err == nil) != good {
+				t.Errorf("done: %v", err)
+			}
+		})
+	}
+}
+
+// The right signature does not mend a login in which a wrong one was seen.
+func TestScramSecondSignature(t *testing.T) {
+	c, err := chatclient.NewConversation("B", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newVerifier("secret", "salt", 4096)
+	if err := v.first(c.First); err != nil {
+		t.Fatal(err)
+	}
+	proof, err := c.Next(v.challenge("server"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, ok := v.final(proof, nil)
+	if !ok {
+		t.Fatal("the proof is wrong")
+	}
+	for _, s := range []string{"v=" + strings.Repeat("A", 43) + "=", signature, signature} {
+		if err := c.Done(s); !errors.Is(err, chatclient.ErrServerProof) {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+}
