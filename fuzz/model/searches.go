@@ -40,15 +40,17 @@ func Searches(size Size) []Config {
 			{Name: "a forgotten origin", Messages: "BBB", Logins: true, Faults: Faults{Forgotten: 1, Crashes: 1, Drops: 1, Refusals: 1}},
 			{Name: "a restored backup", Messages: "CBB", Logins: true, Faults: Faults{Backups: 1, Crashes: 1, Drops: 1, Refusals: 1}},
 			{Name: "a client set back", Messages: "BBB", Logins: true, Faults: Faults{Setbacks: 1, Drops: 2, Refusals: 2}},
-			{Name: "who is away is called", Messages: "BCB", DialBack: true, Faults: Faults{Crashes: 1, Drops: 1, DropsBC: 1, Ends: 1}},
+			{Name: "who is away is called", Messages: "BB", DialBack: true, Faults: Faults{Crashes: 1, Drops: 1, DropsBC: 1, Ends: 1}},
 			{Name: "who is away is called, frames on their way", Messages: "BB", DialBack: true, Flight: true, Faults: Faults{Crashes: 1, DropsBC: 1, Ends: 1, CrashesBC: 1}},
-			{Name: "who is away is called, a broadcast", Messages: "*BC", DialBack: true, Faults: Faults{Crashes: 1, DropsBC: 2, Ends: 1}},
+			{Name: "who is away is called, a broadcast", Messages: "*BC", DialBack: true, Faults: Faults{Crashes: 1, Ends: 1}},
 		}
 	case Huge:
 		return append(Searches(Large), []Config{
 			{Name: "chat, two of each, three messages", Messages: "BBB", Faults: Faults{Crashes: 2, Drops: 2, DropsBC: 1, Refusals: 2}},
 			{Name: "a broadcast in the middle", Messages: "C*B", Offline: true, Faults: Faults{Crashes: 1, Drops: 1, DropsBC: 1, Refusals: 1}},
 			{Name: "a failing disk, nobody need return", Messages: "*CB", Away: true, Faults: Faults{Crashes: 1, Drops: 1, DropsBC: 1, Refusals: 1, Failures: 1}},
+			{Name: "who is away is called, three messages", Messages: "BCB", DialBack: true, Faults: Faults{Crashes: 1, Drops: 1, DropsBC: 1, Ends: 1}},
+			{Name: "who is away is called, a broadcast and two drops", Messages: "*BC", DialBack: true, Faults: Faults{Crashes: 1, DropsBC: 2, Ends: 1}},
 			{Name: "two lost disks and a crash", Messages: "BBB", Logins: true, Faults: Faults{Losses: 2, Crashes: 1, Drops: 2, Refusals: 1}},
 		}...)
 	}
