@@ -75,13 +75,14 @@ type conn struct {
 	handed    int // of them, taken out of it to be written
 	presence  map[string]bool
 	writing   bool
-	parked    bool  // it was idle at some time
-	fd        int32 // guarded by idlers.mu: what it is watched by, if it is
-	idle      bool  // it has no goroutine: wake gives it one
-	shut      bool  // the sending side is shut
-	muted     bool  // it is sent answers only
-	mum       bool  // it is sent nothing: the client expects TLS, which is not there yet
-	fault     error // the server was about to break the protocol; for the log
+	parked    bool          // it was idle at some time
+	fd        int32         // guarded by idlers.mu: what it is watched by, if it is
+	liveTo    time.Duration // likewise: when to call sayLive, after opened
+	idle      bool          // it has no goroutine: wake gives it one
+	shut      bool          // the sending side is shut
+	muted     bool          // it is sent answers only
+	mum       bool          // it is sent nothing: the client expects TLS, which is not there yet
+	fault     error         // the server was about to break the protocol; for the log
 	dead      string
 	bye       *farewell
 	lastWrite time.Time
@@ -135,6 +136,9 @@ func (c *conn) serve() {
 // resume is serve, once the first line may come, or when an idle connection
 // has something to do.
 func (c *conn) resume() {
+	if c.sess != nil {
+		c.startHeartbeat()
+	}
 	if !c.read() {
 		c.finish()
 		return
@@ -359,9 +363,7 @@ func (c *conn) finish() {
 	if c.dead == "" {
 		c.dead = "closed"
 	}
-	if c.live != nil {
-		c.live.Stop()
-	}
+	c.stopHeartbeat()
 	c.machine.EOF()
 	c.mu.Unlock()
 	if drain {

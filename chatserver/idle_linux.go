@@ -7,14 +7,15 @@ import (
 	"time"
 )
 
-// idlers are the connections that are idle. They have no goroutine: one
-// watches the sockets of all of them, and their deadlines.
+// idlers are the connections that are idle. They have no goroutine and no
+// timer: one goroutine watches the sockets of all of them, and their deadlines,
+// and tells their clients that the server lives.
 type idlers struct {
 	mu    sync.Mutex
 	epoll *os.File // nil until the first connection is idle
 	fd    int      // of epoll
 	conns map[int32]*conn
-	next  time.Time // no deadline is earlier
+	next  time.Time // nothing is to be done earlier
 	over  bool
 }
 
@@ -25,6 +26,7 @@ const lookEvery = 250 * time.Millisecond
 // there is something to read, or its client was silent for too long. It
 // reports false if the connection must be waited for in another way.
 func (x *idlers) add(c *conn) bool {
+	live := c.nextLive()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.over || x.epoll == nil && x.open(c.srv) != nil {
@@ -42,10 +44,32 @@ func (x *idlers) add(c *conn) bool {
 			x.conns[c.fd] = c
 		}
 	})
-	if added && (x.next.IsZero() || c.silentTo.Before(x.next)) {
-		x.next = c.silentTo
+	if added {
+		c.liveTo = live
+		x.await(c)
 	}
 	return added
+}
+
+// await has the watch look at c in time. The caller holds mu.
+func (x *idlers) await(c *conn) {
+	to := c.silentTo
+	if live := c.opened.Add(c.liveTo); c.beat > 0 && live.Before(to) {
+		to = live
+	}
+	if x.next.IsZero() || to.Before(x.next) {
+		x.next = to
+	}
+}
+
+// told notes when c is to be told next that the server lives.
+func (x *idlers) told(c *conn, next time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.conns[c.fd] == c {
+		c.liveTo = time.Since(c.opened) + next
+		x.await(c)
+	}
 }
 
 // open begins to watch. The caller holds mu.
@@ -79,14 +103,19 @@ func (x *idlers) watch(epoll *os.File) {
 		if err != nil && !os.IsTimeout(err) {
 			return // closed
 		}
-		for _, c := range x.due(events[:max(n, 0)]) {
+		woken, silent := x.due(events[:max(n, 0)])
+		for _, c := range woken {
 			c.wake()
+		}
+		for _, c := range silent {
+			x.told(c, c.sayLive())
 		}
 	}
 }
 
-// due takes out whoever has something to read or was silent for too long.
-func (x *idlers) due(events []syscall.EpollEvent) (due []*conn) {
+// due takes out whoever has something to read or was silent for too long, and
+// returns beside them who may be waiting for a word of the server.
+func (x *idlers) due(events []syscall.EpollEvent) (due, live []*conn) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for i := range events {
@@ -97,18 +126,22 @@ func (x *idlers) due(events []syscall.EpollEvent) (due []*conn) {
 	}
 	now := time.Now()
 	if x.next.IsZero() || now.Before(x.next) {
-		return due
+		return due, nil
 	}
 	x.next = time.Time{}
 	for fd, c := range x.conns {
 		if !now.Before(c.silentTo) {
 			delete(x.conns, fd)
 			due = append(due, c)
-		} else if x.next.IsZero() || c.silentTo.Before(x.next) {
-			x.next = c.silentTo
+			continue
 		}
+		if c.beat > 0 && now.Sub(c.opened) >= c.liveTo {
+			live = append(live, c)
+			c.liveTo = now.Sub(c.opened) + c.silence()
+		}
+		x.await(c)
 	}
-	return due
+	return due, live
 }
 
 // remove takes out a connection that was woken by somebody else.

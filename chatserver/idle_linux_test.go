@@ -123,3 +123,32 @@ func TestIdleGoodbye(t *testing.T) {
 		t.Errorf("%d connections are watched", n)
 	}
 }
+
+// TestIdleHeartbeat: who is idle is told that the server lives, as often as he
+// asked for, and not sooner because of what was said meanwhile.
+func TestIdleHeartbeat(t *testing.T) {
+	srv := &Server{Heartbeat: time.Second}
+	dial, rested := restless(t, srv)
+	a := dial("A")
+	<-rested
+	last := time.Now()
+	for range 2 {
+		if l, err := a.ReadString('\n'); l != "LIVE\r\n" {
+			t.Fatalf("got %q, %v, want LIVE", l, err)
+		}
+		if silent := time.Since(last); silent < 900*time.Millisecond {
+			t.Errorf("the server lived again after %v", silent)
+		}
+		last = time.Now()
+	}
+	select {
+	case <-rested:
+		t.Error("a goroutine was started to say so")
+	default:
+	}
+	a.say("LIVE\r\n") // it has a goroutine again
+	<-rested
+	if l, err := a.ReadString('\n'); l != "LIVE\r\n" {
+		t.Errorf("got %q, %v, want LIVE", l, err)
+	}
+}

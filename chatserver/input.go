@@ -138,6 +138,7 @@ func (c *conn) park() bool {
 		return false
 	}
 	c.idle, c.parked = true, true
+	c.stopHeartbeat()
 	c.mu.Unlock()
 	if c.srv.idle.add(c) {
 		if c.srv.onRest != nil {

@@ -336,29 +336,3 @@ func (c *conn) quit() {
 	c.reply(chatproto.ReplyBye, "")
 	c.waitAnswered()
 }
-
-// startHeartbeat tells a client that has a heartbeat of its own that the
-// server lives, when nothing else does.
-func (c *conn) startHeartbeat() {
-	if c.beat == 0 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	every := min(c.srv.Heartbeat, max(c.beat, time.Second))
-	c.live = c.srv.after(every, func() {
-		c.mu.Lock()
-		if c.dead != "" {
-			c.mu.Unlock()
-			return
-		}
-		silent := time.Since(c.lastWrite)
-		if silent >= every {
-			c.event(chatproto.LIVE, nil, "")
-			silent = 0
-		}
-		c.live.Reset(every - silent)
-		c.mu.Unlock()
-		c.flush()
-	})
-}
