@@ -21,6 +21,8 @@ const partWithin = 5 * time.Second
 // whenQuiet returns the timer of part, which never fires on a connection that
 // the client does not leave.
 func (cn *conn) whenQuiet() *time.Timer {
+	cn.c.mu.Lock()
+	defer cn.c.mu.Unlock()
 	if cn.dialsBack {
 		return time.NewTimer(cn.c.cfg.DialBack.Quiet)
 	}
@@ -44,7 +46,8 @@ func (cn *conn) part() (wait time.Duration, parted bool) {
 	}
 	cn.leaving, cn.parted = true, true
 	c.away = make(chan struct{})
-	c.partedAt, c.relaying = time.Now().Round(0), cn.relays
+	c.partedAt, c.relaying = time.Now(), cn.relays
+	c.partedOn = c.partedAt.Round(0)
 	select {
 	case <-c.need: // of the time before
 	default:
@@ -92,16 +95,35 @@ func (c *Client) mayPart(cn *conn, port uint16, a answer) {
 }
 
 // reached notes how a client that was away is back: if its session is over,
-// without a restart of the server and long before the lease, the server has
-// called and reached nobody. mu is held.
+// without a restart of the server, and the machine was awake (so that the lease
+// was not over), the server has called and reached nobody. mu is held.
 func (c *Client) reached(cn *conn, w *welcome) {
 	cn.active = time.Now()
 	cn.leased = cn.called
-	if c.away != nil && w.fresh && !w.reset && time.Now().Round(0).Sub(c.partedAt) < c.lease {
+	if c.away == nil || !w.fresh || w.reset {
+		return
+	}
+	if _, slept := c.absent(); slept < shortSleep {
 		c.unreachable = true
 		c.stays(errUnreachable)
 	}
 }
+
+// absent returns how long the client is away, and how much of that the
+// machine slept: the clock of timers may stand still then, that on the wall
+// does not. mu is held.
+func (c *Client) absent() (gone, slept time.Duration) {
+	awake := time.Since(c.partedAt)
+	gone = max(awake, time.Now().Round(0).Sub(c.partedOn))
+	return gone, gone - awake
+}
+
+// How often a client that is away looks at the clock on the wall, and how far
+// it may be ahead by itself.
+const (
+	lookEvery  = time.Minute
+	shortSleep = 5 * time.Second
+)
 
 // comeBack lets a client that is away come back. mu is held.
 func (c *Client) comeBack() {
@@ -125,15 +147,17 @@ func (c *Client) stayAway() (*conn, error) {
 	c.mu.Lock()
 	needed := !c.box.empty() || c.left != nil || c.stopping
 	c.mu.Unlock()
-	began := time.Now()
 	if !needed {
 		c.tell(State{Kind: Away})
 	}
 	for !needed {
 		a := c.back.open(c.met)
-		cn := c.awaitCall(began)
+		cn := c.awaitCall()
 		c.back.shut(a)
 		if c.life.Err() != nil {
+			if cn != nil {
+				cn.cut()
+			}
 			return nil, c.life.Err()
 		}
 		needed = cn == nil
@@ -157,16 +181,13 @@ func (c *Client) stayAway() (*conn, error) {
 	return cn, err
 }
 
-// lookEvery is how often a client that is away looks at the clock on the
-// wall: that of timers may stand still while the machine sleeps.
-const lookEvery = time.Minute
-
-// awaitCall waits for a call of the server, and returns nil when there is another
-// reason to end an absence that began then.
-func (c *Client) awaitCall(began time.Time) *conn {
+// awaitCall waits for a call of the server. It returns nil when there is
+// another reason to come back.
+func (c *Client) awaitCall() *conn {
 	for {
 		c.mu.Lock()
-		rest := c.lease/2 - max(time.Since(began), time.Now().Round(0).Sub(c.partedAt))
+		gone, _ := c.absent()
+		rest := c.lease/2 - gone
 		c.mu.Unlock()
 		if rest <= 0 {
 			return nil

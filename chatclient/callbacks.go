@@ -146,7 +146,7 @@ const (
 	Online                      // logged in
 	Waiting                     // the connection was lost, or could not be had: Err; the next try is in Retry
 	Closed                      // for good: Err, nil after Logout and Close
-	Away                        // with Config.DialBack: logged in, and without a connection as long as none is needed; Online comes next
+	Away                        // with Config.DialBack: logged in, and without a connection as long as none is needed; Online comes next, or Waiting
 )
 
 var stateNames = [...]string{"Connecting", "Online", "Waiting", "Closed", "Away"}

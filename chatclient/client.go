@@ -52,7 +52,8 @@ type Client struct {
 	conn        *conn // while it is logged in
 	linger      *time.Timer
 	away        chan struct{} // not nil while there is no connection because none was needed; closed when that ends
-	partedAt    time.Time     // by the clock on the wall
+	partedAt    time.Time     // when that began
+	partedOn    time.Time     // the same, by the clock on the wall alone
 	lease       time.Duration // how long the session lasts meanwhile
 	relaying    bool          // the server carried private lines before
 	unreachable bool          // the server tried to call, and could not

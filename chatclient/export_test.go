@@ -40,7 +40,7 @@ func (s *StateFile) Fresh(from string, id chatproto.ID) bool { return s.fresh(fr
 func (c *Client) Slept(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.partedAt = c.partedAt.Add(-d)
+	c.partedOn = c.partedOn.Add(-d)
 }
 
 // A Conversation is a login by SCRAM without a connection.
