@@ -123,6 +123,9 @@ func (b *mailbox) loaded(places []uint64, read []*store.Message) {
 		}
 	}
 	c := b.conn
+	if c == nil {
+		b.pageOut() // who it was read for has left meanwhile
+	}
 	b.pump(nil)
 	b.mu.Unlock()
 	if c != nil {
