@@ -17,6 +17,11 @@ func (c *conn) block(f *chatproto.Frame, on bool) {
 	s := c.srv
 	var hooks []func()
 	c.user.login.Lock()
+	if c.fenced() {
+		c.user.login.Unlock()
+		c.die("fenced")
+		return
+	}
 	changes := c.user.blocks(u.name) != on
 	if limit := c.version.Limits.Blocks; changes && on && c.user.blocking() >= limit {
 		c.user.login.Unlock()

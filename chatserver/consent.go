@@ -49,6 +49,8 @@ func (c *conn) askAddress(f *chatproto.Frame) {
 	hooks := func() {}
 	cs.mu.Lock() // a block, or a logout, comes before all this or after it
 	switch {
+	case c.fenced():
+		c.die("fenced")
 	case owner.blocks(c.user.name) && !c.srv.HideBlocks:
 		c.refuse(chatproto.ErrBlocked, name)
 	case owner.blocks(c.user.name), c.srv.roster.session(name) == nil:
@@ -89,6 +91,8 @@ func (c *conn) consent(f *chatproto.Frame) {
 		ttl = time.Until(e.expires)
 	}
 	switch rule := state.Step(chatproto.ConsentGrant); {
+	case c.fenced():
+		c.die("fenced")
 	case asker == nil || rule.Reply != chatproto.ReplyOK:
 		c.refuse(chatproto.ErrNotAsked, name)
 	case rule.State != rule.Next && asker.blocks(c.user.name) && !c.srv.HideBlocks:
@@ -120,7 +124,17 @@ func (c *conn) revoke(f *chatproto.Frame) {
 		return
 	}
 	if asker != nil {
-		c.srv.consentEvent(chatproto.ConsentRevoke, asker, c.user, &c.by)
+		cs := &c.srv.consents
+		cs.mu.Lock()
+		if c.fenced() {
+			cs.mu.Unlock()
+			c.die("fenced")
+			return
+		}
+		hooks := c.srv.stepLocked(chatproto.ConsentRevoke, pair{asker, c.user})
+		cs.mu.Unlock()
+		c.by.flush()
+		hooks()
 	}
 	c.reply(chatproto.ReplyOK, name)
 }
@@ -150,18 +164,8 @@ func (s *Server) consentsOf(u *user, why string) (hooks []func()) {
 	return hooks
 }
 
-// consentEvent steps the consent of one pair and tells whom the table says,
-// and the application, for which by, if it is not nil, is flushed.
-func (s *Server) consentEvent(ev chatproto.ConsentEvent, asker, owner *user, by *sweep) {
-	hooks := s.consentStep(ev, asker, owner)
-	if by != nil {
-		by.flush()
-	}
-	hooks()
-}
-
-// consentStep is consentEvent but for the application, which is told by what
-// it returns, when no lock is held.
+// consentStep steps the consent of one pair and tells whom the table says. What
+// it returns tells the application, when no lock is held.
 func (s *Server) consentStep(ev chatproto.ConsentEvent, asker, owner *user) (hooks func()) {
 	s.consents.mu.Lock()
 	defer s.consents.mu.Unlock()
@@ -234,7 +238,7 @@ func (cs *consents) enter(s *Server, p pair, state chatproto.ConsentState, now t
 		current := cs.pairs[p] == e && e.timer == timer
 		cs.mu.Unlock()
 		if current {
-			s.consentEvent(chatproto.ConsentExpire, p.asker, p.owner, nil)
+			s.consentStep(chatproto.ConsentExpire, p.asker, p.owner)()
 		}
 	})
 	e.timer = timer

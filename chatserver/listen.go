@@ -31,7 +31,7 @@ func (c *conn) listen(f *chatproto.Frame) {
 	}
 	cs := &c.srv.consents
 	cs.mu.Lock()
-	if c.sess.over() { // it would stand for whoever replaced it
+	if c.fenced() { // it would stand for whoever replaced it
 		cs.mu.Unlock()
 		c.die("fenced")
 		return

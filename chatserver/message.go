@@ -212,7 +212,7 @@ func (c *conn) awaitPlace(o *origin) bool {
 // false, and the connection ends.
 func (c *conn) lockOrigin(o *origin) bool {
 	o.mu.Lock()
-	if o.conn.Load() == c && !c.sess.over() {
+	if !c.fenced() {
 		return true
 	}
 	o.mu.Unlock()

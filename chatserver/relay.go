@@ -72,6 +72,10 @@ func (c *conn) openStream(owner *user) (uint64, *chatproto.Error) {
 	s, p := c.srv, pair{c.user, owner}
 	s.consents.mu.Lock() // the consent is in force until the stream is there for its end
 	defer s.consents.mu.Unlock()
+	if c.fenced() {
+		c.die("fenced")
+		return 0, chatproto.ErrNotOnline
+	}
 	if e := s.consents.pairs[p]; e == nil || !e.state.InForce() {
 		return 0, chatproto.ErrBlocked
 	}

@@ -28,7 +28,7 @@ func (c *conn) request(f *chatproto.Frame) {
 		return
 	case hasN && c.tag == 0 && !silent:
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadField, Text: "n= takes a number from 1"}, "")
-	case c.sess != nil && (c.sess.origin.conn.Load() != c || c.sess.over()):
+	case c.sess != nil && c.fenced():
 		c.die("fenced")
 		return
 	case silent || c.verb == chatproto.QUIT || c.inRate():
@@ -38,6 +38,12 @@ func (c *conn) request(f *chatproto.Frame) {
 		c.waitAnswered()
 	}
 }
+
+// fenced reports whether another connection has taken over, or the session
+// ended: nothing is applied any more (SPEC section 6.5). Who asks holds what
+// the other has to take before its 230, and asks when what can take long is
+// behind it: user.login, origin.mu or consents.mu.
+func (c *conn) fenced() bool { return c.sess.origin.conn.Load() != c || c.sess.over() }
 
 // apply calls the function of the verb.
 func (c *conn) apply(f *chatproto.Frame) {
