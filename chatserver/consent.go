@@ -73,7 +73,7 @@ func (c *conn) consent(f *chatproto.Frame) {
 	if !ok {
 		return
 	}
-	asker, err := c.srv.user(c.srv.ctx, name)
+	asker, err := c.userNamed([]byte(name))
 	if err != nil {
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
 		return
@@ -118,7 +118,7 @@ func (c *conn) revoke(f *chatproto.Frame) {
 	if !ok {
 		return
 	}
-	asker, err := c.srv.user(c.srv.ctx, name)
+	asker, err := c.userNamed([]byte(name))
 	if err != nil {
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
 		return

@@ -125,7 +125,7 @@ func (c *conn) send(f *chatproto.Frame) {
 	target := c.lastTo // as most often
 	if target == nil || target.name != string(to) || target.unsure.Load() {
 		var err error
-		if target, err = c.srv.userNamed(c.srv.ctx, to); err != nil {
+		if target, err = c.userNamed(to); err != nil {
 			c.decideRefused(f, &chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
 			return
 		}

@@ -53,7 +53,7 @@ func (c *conn) relay(f *chatproto.Frame) {
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyBadPhase}, "")
 		return
 	}
-	owner, err := c.srv.user(c.srv.ctx, name)
+	owner, err := c.userNamed([]byte(name))
 	if err != nil {
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
 		return

@@ -98,7 +98,7 @@ func (c *conn) other(f *chatproto.Frame) *user {
 	if !ok {
 		return nil
 	}
-	u, err := c.srv.user(c.srv.ctx, name)
+	u, err := c.userNamed([]byte(name))
 	if err != nil {
 		c.refuse(&chatproto.Error{Code: chatproto.ReplyInternal, Err: err}, "")
 		return nil

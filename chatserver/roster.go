@@ -113,15 +113,18 @@ func (s *Server) user(ctx context.Context, name string) (*user, error) {
 	return u, nil
 }
 
-// userNamed is user for a name in a frame.
-func (s *Server) userNamed(ctx context.Context, name []byte) (*user, error) {
+// userNamed is user for a name in a frame. What came before the frame leaves
+// before Accounts is asked, which may take its time.
+func (c *conn) userNamed(name []byte) (*user, error) {
+	s := c.srv
 	s.roster.mu.RLock()
 	u := s.roster.users[string(name)] // without an allocation
 	s.roster.mu.RUnlock()
 	if u != nil && !u.unsure.Load() {
 		return u, nil
 	}
-	return s.user(ctx, string(name))
+	c.by.flush()
+	return s.user(s.ctx, string(name))
 }
 
 // add returns the user of this name, a new one if need be. The caller holds
