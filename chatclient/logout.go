@@ -1,6 +1,7 @@
 package chatclient
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -62,8 +63,9 @@ func (c *Client) quit(ctx context.Context) error {
 	c.mu.Lock()
 	cn := c.conn
 	if cn == nil || cn.leaving || c.ended {
+		err := cmp.Or(c.err, ErrConnection)
 		c.mu.Unlock()
-		return ErrConnection
+		return err
 	}
 	c.box.resendAll(cn)
 	k := newCall(chatproto.QUIT, "", "", "")

@@ -170,7 +170,6 @@ func (s *Server) called(sess *session, failed bool, logins int) {
 			k.next = next
 		}
 		if until := now.Add(s.Timeout); !k.failed && until.Before(sess.until) {
-			sess.until = until
 			sess.linger.Reset(s.Timeout)
 		}
 		k.failed = true

@@ -133,7 +133,7 @@ func (sess *session) newToken() string {
 	sum := loginToken(sha256.Sum256([]byte(text)))
 	sess.mu.Lock()
 	defer sess.mu.Unlock()
-	sess.token = &sum
+	sess.token, sess.spent = &sum, false
 	return text
 }
 
@@ -147,11 +147,11 @@ func (s *Server) hasToken(user, token string, spend bool) bool {
 	sum := sha256.Sum256([]byte(token))
 	sess.mu.Lock()
 	defer sess.mu.Unlock()
-	if sess.ended.Load() || sess.token == nil || subtle.ConstantTimeCompare(sum[:], sess.token[:]) != 1 {
+	if sess.ended.Load() || sess.token == nil || sess.spent || subtle.ConstantTimeCompare(sum[:], sess.token[:]) != 1 {
 		return false
 	}
 	if spend {
-		sess.token = nil
+		sess.spent = true
 	}
 	return true
 }

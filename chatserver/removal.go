@@ -19,30 +19,30 @@ func (s *Server) EndRemoved(ctx context.Context) error {
 	}
 	s.logins.changed()
 	s.logins.deriver.forget()
-	var online []string
+	var met []string // who has something that ends with the account
 	s.roster.mu.RLock()
-	for _, u := range s.roster.users {
+	for name, u := range s.roster.users {
 		u.unsure.Store(true)
-	}
-	for name := range s.roster.online {
-		online = append(online, name)
+		if s.roster.online[name] != nil || u.untold.Load() != nil {
+			met = append(met, name)
+		}
 	}
 	s.roster.mu.RUnlock()
 	var errs *multierror.Error
-	for _, name := range online {
+	for _, name := range met {
 		exists, err := s.accounts.Exists(ctx, name)
 		if err != nil {
 			errs = multierror.Append(errs, fmt.Errorf("chatserver: is there still an account %q: %w", name, err))
 		} else if !exists {
-			s.dismiss(name)
+			s.dismiss(name, true)
 		}
 	}
 	return errs.ErrorOrNil()
 }
 
 // dismiss ends the session of a user, if he has one, and has Accounts asked
-// about him again.
-func (s *Server) dismiss(name string) {
+// about him again. gone says that there is no such account any more.
+func (s *Server) dismiss(name string, gone bool) {
 	s.roster.mu.RLock()
 	u := s.roster.users[name]
 	if u != nil {
@@ -56,6 +56,9 @@ func (s *Server) dismiss(name string) {
 	var hooks []func()
 	if sess := s.roster.session(name); sess != nil {
 		hooks = s.endLocked(sess, "removed")
+	}
+	if gone {
+		u.untold.Store(nil)
 	}
 	u.login.Unlock()
 	for _, hook := range hooks {

@@ -30,6 +30,7 @@ type user struct {
 	box     mailbox
 	blocked atomic.Pointer[map[string]bool] // whom this user blocks; replaced, never changed
 	origins []*origin                       // few; guarded by login
+	untold  atomic.Pointer[untold]          // nil if there is none; stored with login held
 	unsure  atomic.Bool                     // Accounts is to be asked whether it still exists
 }
 
@@ -50,10 +51,11 @@ type session struct {
 	mu     sync.Mutex
 	conn   *conn       // nil while it lingers
 	linger *time.Timer // ends it, while it lingers
-	until  time.Time   // when it does
+	until  time.Time   // when it does, if no call fails
 	ended  atomic.Bool // stored with origin.mu held, too
 	events []event     // for the connection to come, while it lingers
 	token  *loginToken // for its client's next login; nil if it has none
+	spent  bool        // the token was used
 	reach  *reach      // where its client is called when it is away; nil if it is not
 	calls  calls
 

@@ -37,7 +37,7 @@ func (c *conn) loginLocked(ctx context.Context, u *user, a attempt) (isNew bool,
 	s := c.srv
 	u.login.Lock()
 	defer u.login.Unlock()
-	if !c.mayAttach() {
+	if !c.mayAttach() || c.tellEnd(ctx, u, a) {
 		return false, nil
 	}
 	sess := s.roster.session(u.name)
@@ -58,7 +58,7 @@ func (c *conn) loginLocked(ctx context.Context, u *user, a attempt) (isNew bool,
 		sess = &session{user: u, origin: o}
 	}
 	if !c.enter(ctx, a) {
-		c.unavailable("The accounts have changed. Please log in again")
+		c.unavailable(accountsChanged)
 		return false, hooks
 	}
 	defer s.logins.entering.RUnlock()
@@ -69,6 +69,10 @@ func (c *conn) loginLocked(ctx context.Context, u *user, a attempt) (isNew bool,
 	}
 	return !resumed, hooks
 }
+
+// accountsChanged refuses a login of which it is not certain any more that it
+// was proved.
+const accountsChanged = "The accounts have changed. Please log in again"
 
 // unavailable ends a connection that cannot be logged in now.
 func (c *conn) unavailable(text string) {
@@ -287,6 +291,9 @@ func (s *Server) endLocked(sess *session, why string) (hooks []func()) {
 	ended := sess.ended.Load()
 	sess.ended.Store(true)
 	c := sess.conn
+	if !ended {
+		sess.leaveUntold(why)
+	}
 	if sess.linger != nil {
 		sess.linger.Stop()
 	}

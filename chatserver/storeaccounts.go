@@ -182,7 +182,7 @@ func (s *Server) changeAccount(ctx context.Context, user string, decide func(*st
 		s.logins.changed()
 		s.logins.attempts.forget(user)
 		s.saveAttempts()
-		s.dismiss(user)
+		s.dismiss(user, v == nil)
 		close(ended)
 	}()
 	select {

@@ -70,6 +70,7 @@ var musts = []must{
 	{section: "7.3", quote: "MUST NOT be silent for longer than B", server: "beat/timeout beat/live-keeps", client: "beat/client beat/own"},
 	{section: "7.3", quote: "The server MUST send LIVE", server: "beat/server beat/person"},
 	{section: "7.6", quote: "MUST NOT reconnect by itself", client: "return/replaced return/removed return/refused auth/refused helo/no-common-version helo/refused"},
+	{section: "7.7", quote: "that would lead to a 230 MUST be answered", server: "dialback/replaced"},
 	{section: "7.7", quote: "MUST NOT send anything before the ClientHello", server: "dialback/silent"},
 	{section: "7.7", quote: "either end MUST end the handshake when it was not agreed on", server: "dialback/alpn"},
 	{section: "7.7", quote: "The client MUST verify the server", why: network + "chatclient's tests of dial-back"},

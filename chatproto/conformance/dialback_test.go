@@ -253,6 +253,7 @@ func TestServerDialBackMutants(t *testing.T) {
 		{name: "acknowledgements are not needed", spoil: up("", `^HELO v=1 beat=30000`, "HELO v=1 acks=1 beat=30000")},
 		{name: "a heartbeat is not needed", spoil: up("", `^HELO v=1 acks=1 pres`, "HELO v=1 acks=1 beat=30000 pres")},
 		{name: "an origin is not needed", spoil: up("", `^(AUTH user=\S+ pass=\S+)$`, "$1 origin=1ace")},
+		{name: "who was replaced while it was away replaces", spoil: up("", `^(AUTH .*) token=\w+`, "$1")},
 		{name: "a session that is called begins anew", spoil: down("", ` new=0`, " new=1")},
 		{name: "mail is not counted", spoil: down("", `^(230.*) mail=1`, "$1 mail=0")},
 		{name: "a token is not given", spoil: down("", ` token=\w+`, "")},

@@ -338,6 +338,25 @@ var dialBackCases = []Case{
 		l.send("AUTH mech=EXTERNAL user=" + s.vars["B"] + " origin=" + s.vars["B.origin"] + " known=1")
 		l.want("535 !left")
 	}),
+	dialBackCase("replaced", "who was replaced while it was away is told so in place of the 230, once, and replaces nobody", false, func(s *serverCase, b *callee) {
+		token, ok := b.welcome.value("token")
+		if !ok {
+			s.skipf("the server gives no tokens")
+		}
+		b.registers()
+		b.leaves()
+		other := s.login("B2")
+		back := expand("AUTH user={B} pass={B.pass} origin={B.origin} known=1 token="+token, s.vars)
+		l := s.open("B3")
+		l.send(back)
+		l.want("GBYE why=replaced")
+		l.ended(s.opts.Patience)
+		other.sync()
+		l = s.open("B4")
+		l.send(back)
+		l.want("230 new=1")
+		other.want("GBYE why=replaced")
+	}),
 	dialBackCase("reasons", "PRES is no reason to call, nor is what was acknowledged; a request for the address is", false, func(s *serverCase, b *callee) {
 		b.registers()
 		s.login("A")
