@@ -4,7 +4,8 @@ import "context"
 
 // Accounts says who may log in. The server calls it from many goroutines at
 // once. An error is the store's behind it, not a refusal: the client is told
-// to try later, and nothing is counted against it.
+// to try later, and nothing is counted against it. It must not call back into
+// the server, which may hold a lock of the user's meanwhile.
 type Accounts interface {
 	// Exists reports whether there is an account of this name.
 	Exists(ctx context.Context, user string) (bool, error)

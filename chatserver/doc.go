@@ -48,5 +48,6 @@
 //
 // None is held while a hook runs. Only user.login is held while the store is
 // waited for, and none at all while a socket is written. Accounts are asked
-// with no lock held but the turn of the same account and source address.
+// with no lock held but the turn of the same account and source address, and,
+// where they change while somebody logs in, his user.login.
 package chatserver
