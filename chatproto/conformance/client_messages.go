@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"fmt"
-	"strings"
 )
 
 // clientEchoCases are about messages and their answers.
@@ -181,10 +180,11 @@ var clientResendCases = []Case{
 		k.play("acked 3\ndrop\nback")
 		k.message("four")
 		for _, line := range lines {
-			if h := k.v.next("what was unanswered"); h.line != line {
+			h := k.v.next("what was unanswered")
+			if h.line != line {
 				k.failf("the client sent %s; wanted again %s", quoted(h.line), quoted(line))
 			}
-			k.v.send(strings.Join([]string{"201", strings.Fields(line)[1], "how=stored"}, " "))
+			k.v.send(fmt.Sprintf("201 n=%d how=stored", h.lo))
 		}
 		k.play("echo four\naccepted")
 	}},
