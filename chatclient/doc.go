@@ -80,7 +80,9 @@
 //
 //   - Nobody is heard who was not consented to: another key ends the
 //     handshake. A line is closed the moment the consent ends: revoked,
-//     blocked, expired, logged out, replaced, another address or key.
+//     blocked, expired, logged out, replaced, another address or key. Only a
+//     message that the callback has at that moment is answered still, if that
+//     takes a second at most.
 //   - A nil error from Private says that the other callback returned nil, and
 //     that this was noted: in the other's StateFile, synced, if there is one.
 //     A line that breaks is opened again while the consent lasts, and what was

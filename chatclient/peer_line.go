@@ -2,6 +2,7 @@ package chatclient
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -288,10 +289,23 @@ func (l *dialledLine) serve(line *privateLine) error {
 		case <-over:
 			return err
 		case <-l.ctx.Done():
-			line.raw.Close()
+			l.part(line)
 			<-over
 			return l.ctx.Err()
 		}
+	}
+}
+
+// part ends a line that was hung up. Where something is unanswered that was
+// written, the other end may have it, and then says so and closes: that is
+// waited for.
+func (l *dialledLine) part(line *privateLine) {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	if l.p.c.life.Err() == nil && slices.ContainsFunc(l.queue, func(k *privateCall) bool { return k.on == line }) {
+		line.raw.SetReadDeadline(time.Now().Add(lastWords))
+	} else {
+		line.raw.Close()
 	}
 }
 
@@ -388,10 +402,20 @@ func (l *dialledLine) answer(line *privateLine, f *chatproto.Frame) error {
 		if f.Code.Class() == 2 {
 			l.conclude(k, nil)
 		} else {
-			l.refused(k, &chatproto.Error{Code: f.Code, Text: string(f.Description)})
+			l.refused(k, refusedByPeer(f))
 		}
 		if n == hi {
 			return nil
 		}
 	}
+}
+
+// refusedByPeer is the error of a refusal: that of a consent which has ended,
+// as the other end says before the server does, is the same as the server's.
+func refusedByPeer(f *chatproto.Frame) error {
+	err := &chatproto.Error{Code: f.Code, Text: string(f.Description)}
+	if f.Code == chatproto.ReplyBlocked {
+		return fmt.Errorf("%w: %w", ErrNoConsent, err)
+	}
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/parleyproto/parley/chatproto"
@@ -117,16 +118,48 @@ type acceptedLine struct {
 	tls  *tls.Conn     // over raw
 	key  string        // of the other end, proved; "" before
 	from string        // "" for a stranger; peers.mu guards it
-	gone chan struct{} // closed with the line; peers.mu
+	busy bool          // a message waits for its answer; peers.mu
+	gone chan struct{} // closed when nothing more is read; peers.mu
+	over chan struct{} // closed with the connection
+	once sync.Once     // for that
 }
 
-// close ends the line at once. peers.mu is held.
+// close ends the line at once: nothing more is read. Only the answer to a
+// message that the application has already still goes out, if it comes soon.
+// peers.mu is held.
 func (l *acceptedLine) close() {
 	select {
 	case <-l.gone:
+		return
 	default:
-		close(l.gone)
+	}
+	close(l.gone)
+	if l.busy {
+		time.AfterFunc(lastWords, l.cut)
+	} else {
+		l.cut()
+	}
+}
+
+// cut closes the connection.
+func (l *acceptedLine) cut() {
+	l.once.Do(func() {
+		close(l.over)
 		l.raw.Close() // and not tls, whose farewell would wait for whoever does not read
+	})
+}
+
+// occupy says whether a message waits for its answer, and reports whether the
+// line goes on.
+func (p *peers) occupy(l *acceptedLine, busy bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.busy = busy
+	select {
+	case <-l.gone:
+		return false
+	default:
+		return true
 	}
 }
 
@@ -145,7 +178,7 @@ func (p *peers) welcome(nc net.Conn) {
 		nc.Close()
 		return
 	}
-	l := &acceptedLine{raw: nc, gone: make(chan struct{})}
+	l := &acceptedLine{raw: nc, gone: make(chan struct{}), over: make(chan struct{})}
 	l.tls = tls.Server(nc, p.id.tlsConfig(p.consented))
 	p.accepted[l] = struct{}{}
 	p.workers.Go(func() {
@@ -153,6 +186,7 @@ func (p *peers) welcome(nc net.Conn) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		l.close()
+		l.cut()
 		delete(p.accepted, l)
 	})
 }
@@ -221,7 +255,8 @@ func (p *peers) serve(l *acceptedLine) {
 		switch f.Code {
 		case chatproto.LIVE:
 		case chatproto.MESG:
-			if !p.take(l, src, &f) {
+			goesOn := p.occupy(l, true) && p.take(l, src, &f)
+			if !p.occupy(l, false) || !goesOn {
 				return
 			}
 		case chatproto.QUIT:

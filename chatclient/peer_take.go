@@ -67,7 +67,7 @@ func (p *peers) take(l *acceptedLine, src source, f *chatproto.Frame) bool {
 	var code chatproto.Code
 	select {
 	case code = <-decided:
-	case <-l.gone:
+	case <-l.over:
 		return false
 	case <-p.c.life.Done():
 		return false

@@ -43,7 +43,9 @@ type Hooks struct {
 	// message; a message that is sent again after an answer was lost is not
 	// asked about again.
 	AuthorizeMessage func(ctx context.Context, m Outgoing) error
-	// OnAccepted tells of an accepted message, before its sender is told.
+	// OnAccepted tells of an accepted message, before its sender is told. A
+	// recipient that is quick may have it by then: OnDelivered of the same
+	// message may run before, after or beside it.
 	OnAccepted func(ctx context.Context, m Accepted)
 	// OnDelivered tells that a recipient acknowledged a message (or, if it
 	// does not acknowledge, that the message was written to it). It runs on

@@ -199,7 +199,7 @@ func (s *session) answer(line string, in input, err error) {
 		if in.user != "" {
 			s.know(in.user)
 		}
-	case errors.Is(err, chatclient.ErrNoConsent):
+	case errors.Is(err, chatclient.ErrNoConsent) && !errors.Is(err, chatclient.ErrUnknown):
 		s.invalid(line)
 	case errors.Is(err, chatclient.ErrPeerKeyChanged):
 		s.tell("The key of " + in.user + " has changed, so nothing was sent. Type \"verify " + in.user + "\", compare, then \"accept " + in.user + "\".")
