@@ -92,7 +92,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	if cfg.DialBack != nil {
-		c.back = &backDoor{c: c, verified: make(chan *conn)}
+		c.back = &backDoor{c: c, verified: make(chan *conn), callers: strangers{most: maxCallers}}
 	}
 	c.keep = newKeeper(c)
 	if err := c.keep.begin(); err != nil {

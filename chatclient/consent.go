@@ -33,6 +33,7 @@ type peers struct {
 	numbers  map[string]numbers // of the messages to each user
 	dialled  map[string]*dialledLine
 	accepted map[*acceptedLine]struct{}
+	unknown  strangers // of those
 	ln       net.Listener
 	local    bool // the server is on this machine
 	asks     bool // our key is registered also if we do not listen
@@ -60,7 +61,7 @@ func newPeers(c *Client) (*peers, error) {
 	p := &peers{c: c, id: c.cfg.Identity,
 		given: make(map[string]*given), grants: make(map[string]*grant),
 		named: make(map[string]string), known: make(map[string]string), suspects: make(map[string]string), numbers: make(map[string]numbers),
-		dialled: make(map[string]*dialledLine), accepted: make(map[*acceptedLine]struct{})}
+		dialled: make(map[string]*dialledLine), accepted: make(map[*acceptedLine]struct{}), unknown: strangers{most: maxStrangers}}
 	var err error
 	if p.id == nil {
 		if p.id, err = NewIdentity(nil); err != nil {

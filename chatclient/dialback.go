@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -59,8 +58,7 @@ const DefaultQuiet = 2 * time.Second
 // Limits of the port. Who connects is a stranger until the handshake of TLS
 // has shown that it is the server.
 const (
-	maxCallers = 4  // in their handshake; the newest is heard, since it may be the server
-	maxCalls   = 64 // of a second
+	maxCallers = 4 // in their handshake
 	callWithin = 10 * time.Second
 )
 
@@ -88,15 +86,13 @@ type backDoor struct {
 
 	mu      sync.Mutex
 	ln      net.Listener
-	absence *absence // nil: who calls is sent away
-	second  time.Time
-	calls   int // since second
+	absence *absence  // nil: who calls is sent away
+	callers strangers // those in their handshake
 }
 
 // An absence is one wait for a call.
 type absence struct {
-	met     server     // whom we wait for
-	callers []net.Conn // in their handshake, the oldest first; backDoor.mu
+	met     server // whom we wait for
 	over    chan struct{}
 	workers sync.WaitGroup
 }
@@ -108,23 +104,12 @@ func (b *backDoor) listen(server net.Conn) error {
 	if b.ln != nil {
 		return nil
 	}
-	addr := b.c.cfg.DialBack.Listen
-	if addr == "" {
-		addr = ":0"
-		if ip, isIP := ipOf(server.RemoteAddr()); isIP && ip.IsLoopback() {
-			addr = net.JoinHostPort(ip.String(), "0")
-		}
-	}
-	listen := b.c.cfg.peerNet.listen
-	if listen == nil {
-		listen = net.Listen
-	}
-	ln, err := listen("tcp", addr)
+	ln, err := b.c.openPort(b.c.cfg.DialBack.Listen, server)
 	if err != nil {
 		return err
 	}
 	b.ln = ln
-	b.listening.Go(func() { b.accept(ln) })
+	b.listening.Go(func() { b.c.acceptAll(ln, b.hear) })
 	return nil
 }
 
@@ -153,49 +138,22 @@ func (b *backDoor) close() {
 	b.listening.Wait()
 }
 
-func (b *backDoor) accept(ln net.Listener) {
-	wait := time.Duration(0)
-	for {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			wait = 0
-			b.hear(nc)
-		case errors.Is(err, net.ErrClosed) || b.c.life.Err() != nil:
-			return
-		default: // out of descriptors, most likely: it may pass
-			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-			b.c.cfg.Logger.Warn("cannot accept a call of the server", slog.Any("err", err))
-			if !sleep(b.c.life, wait) {
-				return
-			}
-		}
-	}
-}
-
-// hear lets a caller prove to be the server. With too many the oldest has to
-// go: so who only keeps a place keeps nobody out.
+// hear lets a caller prove to be the server.
 func (b *backDoor) hear(nc net.Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a := b.absence
-	if now := time.Now(); now.Sub(b.second) >= time.Second {
-		b.second, b.calls = now, 0
-	}
-	if a == nil || b.calls == maxCalls {
+	if a == nil {
 		nc.Close()
 		return
 	}
-	b.calls++
-	if len(a.callers) == maxCallers {
-		a.callers[0].Close()
-		a.callers = a.callers[1:]
+	if !b.callers.admit(nc) {
+		return
 	}
-	a.callers = append(a.callers, nc)
 	a.workers.Go(func() {
 		cn, err := b.c.pickUp(nc, &a.met)
 		b.mu.Lock()
-		a.callers = slices.DeleteFunc(a.callers, func(x net.Conn) bool { return x == nc })
+		b.callers.leave(nc)
 		b.mu.Unlock()
 		if err != nil {
 			nc.Close()
@@ -228,9 +186,7 @@ func (b *backDoor) shut(a *absence) {
 	b.mu.Lock()
 	b.absence = nil
 	close(a.over)
-	for _, nc := range a.callers {
-		nc.Close()
-	}
+	b.callers.sendAway()
 	b.mu.Unlock()
 	a.workers.Wait()
 }

@@ -17,7 +17,7 @@ import (
 const (
 	peerListenOff   = "off"
 	minPeerPort     = 1024
-	maxLines        = 64 // accepted lines, strangers among them
+	maxLines        = 64 // accepted lines, beside strangers
 	maxStrangers    = 16
 	introduceWithin = 5 * time.Second
 	acceptedIdle    = 90 * time.Second // more than a dialler keeps a line idle
@@ -41,23 +41,12 @@ func (p *peers) listen(server net.Conn) error {
 	if p.closed || p.ln != nil || cfg.PeerListen == peerListenOff || cfg.Callbacks.OnPrivate == nil {
 		return nil
 	}
-	addr := cfg.PeerListen
-	if addr == "" {
-		addr = ":0"
-		if isIP && ip.IsLoopback() {
-			addr = net.JoinHostPort(ip.String(), "0")
-		}
-	}
-	listen := cfg.peerNet.listen
-	if listen == nil {
-		listen = net.Listen
-	}
-	ln, err := listen("tcp", addr)
+	ln, err := p.c.openPort(cfg.PeerListen, server)
 	if err != nil {
 		return err
 	}
 	p.ln = ln
-	p.workers.Go(func() { p.accept(ln) })
+	p.workers.Go(func() { p.c.acceptAll(ln, p.welcome) })
 	return nil
 }
 
@@ -90,26 +79,6 @@ func (p *peers) shut() {
 	}
 	p.mu.Unlock()
 	p.workers.Wait()
-}
-
-func (p *peers) accept(ln net.Listener) {
-	wait := time.Duration(0)
-	for {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			wait = 0
-			p.welcome(nc)
-		case errors.Is(err, net.ErrClosed) || p.c.life.Err() != nil:
-			return
-		default: // out of descriptors, most likely: it may pass
-			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-			p.c.cfg.Logger.Warn("cannot accept a private line", slog.Any("err", err))
-			if !sleep(p.c.life, wait) {
-				return
-			}
-		}
-	}
 }
 
 // An acceptedLine is a private line that another client opened to us.
@@ -168,14 +137,11 @@ func (p *peers) occupy(l *acceptedLine, busy bool) bool {
 func (p *peers) welcome(nc net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	strangers := 0
-	for l := range p.accepted {
-		if l.from == "" {
-			strangers++
-		}
-	}
-	if p.closed || len(p.accepted) >= maxLines || strangers >= maxStrangers || !p.expects() {
+	if p.closed || len(p.accepted)-len(p.unknown.here) >= maxLines || !p.expects() {
 		nc.Close()
+		return
+	}
+	if !p.unknown.admit(nc) {
 		return
 	}
 	l := &acceptedLine{raw: nc, gone: make(chan struct{}), over: make(chan struct{})}
@@ -187,6 +153,7 @@ func (p *peers) welcome(nc net.Conn) {
 		defer p.mu.Unlock()
 		l.close()
 		l.cut()
+		p.unknown.leave(nc)
 		delete(p.accepted, l)
 	})
 }
@@ -296,6 +263,7 @@ func (p *peers) introduce(l *acceptedLine, f *chatproto.Frame) (source, *chatpro
 		}
 	}
 	l.from = from
+	p.unknown.leave(l.raw)
 	return source{from, origin}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -104,18 +105,57 @@ func TestPrivateMistakes(t *testing.T) {
 	})
 }
 
-// Strangers are few at a time.
+// Strangers are few at a time, and few in a second, and keep nobody out by
+// being silent.
 func TestPrivateManyStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, n := newServer(t), newPeerNet()
 		c, l, _ := owner(t, s, n)
 		consent(t, c, l, 2, "A")
-		for range 16 {
-			n.connect(t, 28403)
+		open := func(all []net.Conn) (open []int) {
+			for i, nc := range all {
+				nc.SetReadDeadline(time.Now().Add(time.Millisecond))
+				if _, err := nc.Read(make([]byte, 1)); isTimeout(err) {
+					open = append(open, i)
+				}
+			}
+			return open
 		}
-		n.refused(t, 28403, "A")
-		time.Sleep(6 * time.Second)
+		var all []net.Conn
+		for range 17 {
+			all = append(all, n.connect(t, 28403))
+			synctest.Wait()
+		}
+		if got := open(all); len(got) != 16 || got[0] != 1 {
+			t.Errorf("of 17 are heard %d, want the newest 16", got)
+		}
 		n.link(t, 28403, "A").play("S: PEER v=1 from=A to=B origin=5eed\nC: 220 v=1")
+		if got := open(all); len(got) != 15 || got[0] != 2 {
+			t.Errorf("beside a line are heard %d", got)
+		}
+		all = append(all, n.connect(t, 28403)) // who is no stranger any more takes no place of theirs
+		synctest.Wait()
+		if got := open(all); len(got) != 16 {
+			t.Errorf("beside a line are heard %d", got)
+		}
+
+		all[10].Close() // nor does who has gone
+		synctest.Wait()
+		all = append(all, n.connect(t, 28403))
+		synctest.Wait()
+		if got := open(all); len(got) != 16 {
+			t.Errorf("when one has gone are heard %d", got)
+		}
+
+		time.Sleep(6 * time.Second)
+		all = nil
+		for range 65 {
+			all = append(all, n.connect(t, 28403))
+			synctest.Wait()
+		}
+		if got := open(all); len(got) != 16 || got[0] != 48 || got[15] != 63 {
+			t.Errorf("of 65 in a second are heard %d", got)
+		}
 	})
 }
 
