@@ -126,22 +126,8 @@ func TestKill9(t *testing.T) {
 		}
 		return n
 	})
-	for i := 0; i < 8 || i < 80 && !enough(dir); i++ { // a slow machine needs more lives
-		cmd := exec.Command(os.Args[0], "-test.run=^TestKill9$")
-		cmd.Env = append(os.Environ(), victimAddr+"="+ln.Addr().String(), victimDir+"="+dir)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		timer := time.AfterFunc(150*time.Millisecond+time.Duration(i%8*17)*time.Millisecond, func() { cmd.Process.Kill() })
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			t.Log(lines.Text()) // it says why it ended by itself
-		}
-		cmd.Wait()
-		timer.Stop()
+	for i := 0; i < 8 || i < 80 && !enough(dir); i++ {
+		killAfter(t, ln.Addr().String(), dir, 1+int64(i%8)*3000)
 	}
 	stop()
 	t.Logf("the peer sent %d", <-told)
@@ -150,6 +136,51 @@ func TestKill9(t *testing.T) {
 		defer mu.Unlock()
 		return arrived[text]
 	})
+}
+
+// killAfter starts the victim, and kills it when its diary has grown by so many
+// octets: a time would not do, for a slow machine would not let it begin.
+func killAfter(t *testing.T, addr, dir string, octets int64) {
+	t.Helper()
+	diary := filepath.Join(dir, "diary")
+	size := func() int64 {
+		if _, err := os.Stat(diary); err != nil {
+			return 0
+		}
+		return fileSize(t, diary)
+	}
+	enough := size() + octets
+	cmd := exec.Command(os.Args[0], "-test.run=^TestKill9$")
+	cmd.Env = append(os.Environ(), victimAddr+"="+addr, victimDir+"="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := async(func() (said []string) {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			said = append(said, lines.Text()) // why it ended by itself
+		}
+		return said
+	})
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	timeout := time.After(time.Minute)
+	for size() < enough && len(said) == 0 {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Error("the victim does nothing")
+			enough = 0
+		}
+	}
+	cmd.Process.Kill()
+	if said := <-said; len(said) > 0 {
+		t.Error(said)
+	}
+	cmd.Wait()
 }
 
 // enough reports whether the diary tells of enough to be worth a look.
