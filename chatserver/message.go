@@ -87,7 +87,11 @@ func (o *origin) remember(m *message) {
 		p = new([chatproto.WindowSize]atomic.Pointer[message])
 		o.pending.Store(p)
 	}
-	p[m.id.N%chatproto.WindowSize].Store(m)
+	at := &p[m.id.N%chatproto.WindowSize]
+	at.Store(m)
+	if m.settled.Load() != unsettled { // acknowledged already: settle has found nothing
+		at.CompareAndSwap(m, nil)
+	}
 }
 
 // waitingAt returns the message that occupies the place of number n, nil if
