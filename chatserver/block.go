@@ -16,6 +16,7 @@ func (c *conn) block(f *chatproto.Frame, on bool) {
 	}
 	s := c.srv
 	var hooks []func()
+	c.by.flush() // what came before does not wait for a login that takes its time
 	c.user.login.Lock()
 	if c.fenced() {
 		c.user.login.Unlock()
