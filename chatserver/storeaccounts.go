@@ -62,12 +62,12 @@ func (a *storeAccounts) CheckPassword(ctx context.Context, user, password string
 		return false, err
 	}
 	d := derivationOf(ctx)
-	if len(v.StoredKey) > 0 {
-		return d.check(ctx, v, password)
+	known, standIn := len(v.StoredKey) > 0, &Verifier{Salt: d.salt(user), Iterations: v.Iterations, StoredKey: make([]byte, sha256.Size)}
+	if !known {
+		v = standIn
 	}
-	standIn := &Verifier{Salt: d.salt(user), Iterations: v.Iterations, StoredKey: make([]byte, sha256.Size)}
-	_, err = d.check(ctx, standIn, password)
-	return false, err
+	right, err := d.check(ctx, v, password)
+	return right && known, err
 }
 
 // Verifier implements [Verifiers].
