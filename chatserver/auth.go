@@ -258,11 +258,19 @@ func (c *conn) judge(ctx context.Context, a attempt, key attemptKey, check func(
 		c.denied(a, key)
 		return nil, nil
 	}
-	u, refused := c.admit(ctx, a)
-	if u != nil {
+	if !c.admits(ctx, a) {
+		return nil, nil
+	}
+	u, err := s.user(ctx, a.user)
+	switch {
+	case err != nil:
+		return nil, c.inside(ctx, err)
+	case u == nil: // the account has gone meanwhile
+		c.denied(a, key)
+	default:
 		s.logins.attempts.succeed(key)
 	}
-	return u, refused
+	return u, nil
 }
 
 // denied answers a wrong password or proof.
@@ -278,23 +286,20 @@ func (c *conn) denied(a attempt, key attemptKey) {
 	c.loginFailed()
 }
 
-// admit returns the account of a login that was proved, unless the application
-// does not want it now.
-func (c *conn) admit(ctx context.Context, a attempt) (*user, *chatproto.Error) {
-	s := c.srv
-	if hook := s.Hooks.AuthorizeLogin; hook != nil {
-		info := c.info()
-		info.User, info.Origin = a.user, a.origin
-		if err := hook(ctx, info); err != nil {
-			c.refuse(s.refusal(chatproto.AUTH, err), a.user)
-			return nil, nil
-		}
+// admits reports whether the application wants a login that was proved now, and
+// answers if not.
+func (c *conn) admits(ctx context.Context, a attempt) bool {
+	hook := c.srv.Hooks.AuthorizeLogin
+	if hook == nil {
+		return true
 	}
-	u, err := s.user(ctx, a.user)
-	if err != nil || u == nil {
-		return nil, &chatproto.Error{Code: chatproto.ReplyInternal, Err: err}
+	info := c.info()
+	info.User, info.Origin = a.user, a.origin
+	err := hook(ctx, info)
+	if err != nil {
+		c.refuse(c.srv.refusal(chatproto.AUTH, err), a.user)
 	}
-	return u, nil
+	return err == nil
 }
 
 // held returns how long this login is refused before anything of it is looked

@@ -250,9 +250,15 @@ func (c *conn) external(f *chatproto.Frame, a attempt) *chatproto.Error {
 	if !exists {
 		return errCallOver
 	}
-	u, refused := c.admit(ctx, a)
-	if u == nil {
-		return refused
+	if !c.admits(ctx, a) {
+		return nil
+	}
+	u, err := s.user(ctx, a.user)
+	switch {
+	case err != nil:
+		return c.inside(ctx, err)
+	case u == nil:
+		return errCallOver
 	}
 	c.auth.epoch = a.epoch
 	c.login(ctx, u, a)

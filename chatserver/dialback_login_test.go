@@ -266,7 +266,7 @@ func TestDialBackMeanwhile(t *testing.T) {
 		{"its account is gone", func(s *scene) {
 			s.without["B"] = true
 			s.srv.EndRemoved(context.Background())
-		}, "451 :"}, // as any login whose account goes meanwhile
+		}, "535 :This session is over"},
 	} {
 		t.Run(test.why, func(t *testing.T) {
 			without := make(map[string]bool)

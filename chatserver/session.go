@@ -52,16 +52,19 @@ func (c *conn) loginLocked(ctx context.Context, u *user, a attempt) (isNew bool,
 	o, known, ok := c.register(ctx, u, a)
 	if !ok {
 		c.unavailable("The server cannot log anybody in now")
-		return false, hooks
-	}
-	if !resumed {
-		sess = &session{user: u, origin: o}
-	}
-	if !c.enter(ctx, a) {
+	} else if ok = c.enter(ctx, a); !ok {
 		c.unavailable(accountsChanged)
+	}
+	if !ok {
+		if !resumed {
+			s.writeEnd(u, o)
+		}
 		return false, hooks
 	}
 	defer s.logins.entering.RUnlock()
+	if !resumed {
+		sess = &session{user: u, origin: o}
+	}
 	written := c.attach(sess, known, !resumed)
 	hooks = append(hooks, func() { s.tellDelivered(written, u) })
 	if !resumed {
@@ -311,9 +314,7 @@ func (s *Server) endLocked(sess *session, why string) (hooks []func()) {
 	s.roster.leave(sess)
 	hooks = s.consentsOf(u, why)
 	s.announce(u, false)
-	s.commit.write(func(b *store.Batch) {
-		b.Sessions = append(b.Sessions, store.Session{User: u.name, Origin: sess.origin.id, Ended: true})
-	}, nil)
+	s.writeEnd(u, sess.origin)
 	if text := farewells[why]; c != nil && text != "" {
 		c.goodbye(why, text)
 	}
@@ -322,6 +323,14 @@ func (s *Server) endLocked(sess *session, why string) (hooks []func()) {
 		hooks = append(hooks, func() { hook(s.ctx, u.name, why) })
 	}
 	return hooks
+}
+
+// writeEnd takes back what register wrote of a session: it is over, or never
+// began.
+func (s *Server) writeEnd(u *user, o *origin) {
+	s.commit.write(func(b *store.Batch) {
+		b.Sessions = append(b.Sessions, store.Session{User: u.name, Origin: o.id, Ended: true})
+	}, nil)
 }
 
 // farewells are said where it is not the client that ended its session.
