@@ -11,6 +11,7 @@ type Case struct {
 	Slow    bool   // waits for a minute or more
 
 	script string            // see script.go
+	away   bool              // of a client that goes away and is called back
 	server func(*serverCase) // instead of a script
 	client func(*clientCase)
 }

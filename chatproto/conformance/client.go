@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,6 +25,13 @@ type ClientTarget struct {
 	// the client, and runs it again whenever it ends.
 	Start func(ctx context.Context, addr string, a Account) error
 
+	// DialBack says that the client speaks TLS, with a server whose key
+	// nothing vouches for, and goes away when it has nothing to say (SPEC
+	// section 7.7). Then only the cases of that are run, and need no echo;
+	// else they are skipped. The suite connects to the client by TCP, at the
+	// address from which it came.
+	DialBack bool
+
 	Options
 }
 
@@ -41,6 +49,7 @@ type clientSuite struct {
 	arrivals chan net.Conn
 	welcomed map[string]bool // origins that had a 230 in this run
 	serial   bool            // it waits for the answer to one message before it takes the next
+	key      *serverKey      // nil: it speaks cleartext
 }
 
 func newClientSuite(t *ClientTarget) (*clientSuite, error) {
@@ -48,6 +57,9 @@ func newClientSuite(t *ClientTarget) (*clientSuite, error) {
 		return nil, err
 	}
 	suite := &clientSuite{target: t, arrivals: make(chan net.Conn, 64), welcomed: make(map[string]bool)}
+	if t.DialBack {
+		suite.key = newServerKey()
+	}
 	go func() {
 		defer close(suite.arrivals)
 		for {
@@ -81,8 +93,17 @@ func CheckClient(ctx context.Context, t ClientTarget) (*Report, error) {
 		return nil, err
 	}
 	begun := time.Now()
-	results := t.run(ctx, ClientCases(), func(c *Case) Result { return suite.runCase(ctx, c) })
+	results := t.run(ctx, t.cases(), func(c *Case) Result { return suite.runCase(ctx, c) })
 	return &Report{Kind: "client", Results: results, Time: time.Since(begun)}, ctx.Err()
+}
+
+// cases are those that are asked of this client.
+func (t *ClientTarget) cases() []Case {
+	all := ClientCases()
+	if t.DialBack {
+		all = slices.DeleteFunc(all, func(c Case) bool { return !c.away })
+	}
+	return all
 }
 
 // A clientCase is one case under way. It has one connection at a time.
@@ -104,6 +125,9 @@ func (suite *clientSuite) probe(ctx context.Context) error {
 		k.accept()
 		connected = true
 		k.hello()
+		if suite.target.DialBack {
+			return
+		}
 		k.greet()
 		k.authenticate()
 		k.welcome()
@@ -229,6 +253,13 @@ func (k *clientCase) visited(nc net.Conn) {
 	if k.v != nil {
 		k.v.nc.Close()
 	}
+	if k.suite.key != nil {
+		nc = k.secured(nc)
+	}
+	k.visits(nc)
+}
+
+func (k *clientCase) visits(nc net.Conn) {
 	k.v = newVisit(k, nc)
 	k.past = append(k.past, k.v)
 }

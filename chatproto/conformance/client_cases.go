@@ -7,6 +7,6 @@ func clientCases() [][]Case {
 		clientEchoCases, clientTextCases, clientNumberCases, clientResendCases,
 		clientReceiveCases, clientAckCases, clientOriginCases,
 		clientSessionCases, clientBeatCases, clientReturnCases, clientEndCases,
-		clientListCases, clientConsentCases, clientPrivateCases, clientDialCases, clientExtensionCases,
+		clientListCases, clientConsentCases, clientPrivateCases, clientDialCases, clientDialBackCases, clientExtensionCases,
 	}
 }

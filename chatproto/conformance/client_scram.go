@@ -16,6 +16,7 @@ type scramServer struct {
 	bare, nonce string // client-first-message-bare; the nonce of both
 	first       string // server-first-message
 	header      string // the client's flag and what follows it
+	binding     string // what TLS exports, if the client binds the login to it
 }
 
 // firstStep reads the AUTH that begins a login by SCRAM. greeting is the 220.
@@ -28,8 +29,12 @@ func (k *clientCase) firstStep(h *heard, greeting string) *scramServer {
 	if parts[2][2:] != saslName(k.suite.target.Account.User) {
 		k.failf("n= is not the user: %s", quoted(h.line))
 	}
-	if parts[0] != "n" { // this connection has no TLS
-		k.failf("the flag without TLS is n: %s", quoted(h.line))
+	binding := ""
+	if h.frame.Value("mech") == "SCRAM-SHA-256-PLUS" {
+		binding = string(exportedBy(k.v.nc))
+	}
+	if flag := flagOf(binding); parts[0] != flag {
+		k.failf("the flag is %s here: %s", flag, quoted(h.line))
 	}
 	nonce := parts[3][2:]
 	random, err := base64.StdEncoding.Strict().DecodeString(nonce[:min(24, len(nonce))])
@@ -40,7 +45,15 @@ func (k *clientCase) firstStep(h *heard, greeting string) *scramServer {
 		k.failf("the hash in the nonce is not that of HELO and 220: %s", quoted(h.line))
 	}
 	return &scramServer{salt: []byte("sixteen octets!!"), iterations: 4096, bare: parts[2] + "," + parts[3],
-		nonce: nonce + randomNonce(), header: parts[0] + ",,"}
+		nonce: nonce + randomNonce(), header: parts[0] + ",,", binding: binding}
+}
+
+// flagOf is how a client-first-message begins that is bound so.
+func flagOf(binding string) string {
+	if binding == "" {
+		return "n"
+	}
+	return "p=tls-exporter"
 }
 
 // scramBegun answers HELO with SCRAM, and reads the first step. A client that
@@ -66,7 +79,7 @@ func (k *clientCase) challenge(x *scramServer) {
 // proved reads the second step and returns what proves the server.
 func (k *clientCase) proved(x *scramServer) (signature string) {
 	h := k.want("AUTH data=* !user !mech !origin")
-	head := "c=" + base64.StdEncoding.EncodeToString([]byte(x.header)) + ",r=" + x.nonce
+	head := "c=" + base64.StdEncoding.EncodeToString([]byte(x.header+x.binding)) + ",r=" + x.nonce
 	data := h.frame.Value("data")
 	exchange := x.bare + "," + x.first + "," + head
 	proof, ok := strings.CutPrefix(data, head+",p=")

@@ -39,4 +39,8 @@
 //	!consent NAME         consent to NAME, who asked
 //	!private NAME TEXT    send TEXT to NAME on a private line
 //	!quit                 leave, for good
+//
+// A client that goes away and is called back (SPEC section 7.7) is checked for
+// that by another run, with ClientTarget.DialBack: there it speaks TLS, and
+// need not echo.
 package conformance

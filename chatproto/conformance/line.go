@@ -165,14 +165,18 @@ func (v *visit) proved(h *heard) bool {
 	hexKey, _ := strings.CutPrefix(h.frame.Value("key"), "ed25519:")
 	key, err := hex.DecodeString(hexKey)
 	sig, err2 := base64.StdEncoding.Strict().DecodeString(h.frame.Value("sig"))
-	signed := strings.Join([]string{"parley LSTN 1", "cleartext:" + v.boot + ":" + v.origin, v.user, h.frame.Value("key")}, "\n")
+	where := "cleartext:" + v.boot + ":" + v.origin
+	if binding := exportedBy(v.nc); binding != nil {
+		where = "tls-exporter:" + base64.StdEncoding.EncodeToString(binding)
+	}
+	signed := strings.Join([]string{"parley LSTN 1", where, v.user, h.frame.Value("key")}, "\n")
 	return errors.Join(err, err2) == nil && len(key) == ed25519.PublicKeySize && ed25519.Verify(key, []byte(signed), sig)
 }
 
 // checkLSTN checks where a client says that it listens. mu is held.
 func (v *visit) checkLSTN(h *heard) {
 	v.listens, v.listened = h, append(v.listened, h)
-	if h.has("key") != h.has("sig") || !h.has("key") && !h.has("port") || h.has("cand") && !h.has("port") {
+	if h.has("key") != h.has("sig") || !h.has("key") && !h.has("port") || h.has("cand") && !h.has("port") || h.has("dial") && !h.has("key") {
 		v.blame("the fields of LSTN do not go together (section 4.6): %s", quoted(h.line))
 	} else if h.has("key") && v.boot != "" && !v.proved(h) {
 		v.blame("sig= does not prove the key (section 4.6): %s", quoted(h.line))

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 )
@@ -95,8 +96,10 @@ func offers(l *link, mech string) bool {
 }
 
 // exported is the binding of RFC 9266, nil without TLS.
-func exported(l *link) []byte {
-	c, ok := l.nc.(interface{ ConnectionState() tls.ConnectionState })
+func exported(l *link) []byte { return exportedBy(l.nc) }
+
+func exportedBy(nc net.Conn) []byte {
+	c, ok := nc.(interface{ ConnectionState() tls.ConnectionState })
 	if !ok {
 		return nil
 	}

@@ -40,7 +40,7 @@ func Client(t *testing.T, l net.Listener, a Account, start func(ctx context.Cont
 	if err := suite.probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	target.run(t.Context(), ClientCases(), func(c *Case) Result {
+	target.run(t.Context(), target.cases(), func(c *Case) Result {
 		return subtest(t, c, func() Result { return suite.runCase(t.Context(), c) })
 	})
 }

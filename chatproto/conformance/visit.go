@@ -18,6 +18,7 @@ type visit struct {
 	stream
 	memory *clientMemory
 	serial bool   // the client waits for the answer to one message before it takes the next
+	echoes bool   // no case looks at what the client sends
 	origin string // of its AUTH
 
 	// Guarded by mu.
@@ -35,6 +36,7 @@ type visit struct {
 	user     string // of the 230
 	listens  *heard // the last LSTN, nil before one came
 	listened []*heard
+	lease    int // of an LSTN with dial=, in milliseconds
 	lastLine time.Time
 	out      []byte // on its way to the client
 	begun    []byte // the line that is being sent by raw
@@ -56,7 +58,7 @@ func newClientMemory() *clientMemory {
 }
 
 func newVisit(k *clientCase, nc net.Conn) *visit {
-	v := &visit{memory: k.memory, serial: k.suite.serial, machine: chatproto.V1.Machine()}
+	v := &visit{memory: k.memory, serial: k.suite.serial, echoes: k.suite.key != nil, machine: chatproto.V1.Machine()}
 	v.begin(k.check, strconv.Itoa(len(k.past)+1), nc, v.take)
 	go v.deliver()
 	return v
@@ -208,6 +210,8 @@ func (v *visit) answersItself(h *heard) string {
 		return "200"
 	case h.frame.Code == chatproto.ONLN && !v.memory.lists:
 		return "211"
+	case h.frame.Code == chatproto.SEND && v.echoes:
+		return "201"
 	}
 	return ""
 }
@@ -223,6 +227,12 @@ func (v *visit) answerOwed() {
 		line := code
 		if v.owed[0].lo > 0 {
 			line = fmt.Sprintf("%s n=%d", code, v.owed[0].lo)
+		}
+		switch {
+		case code == "201":
+			line += " how=stored"
+		case v.lease > 0 && v.owed[0].has("dial"):
+			line += fmt.Sprintf(" lease=%d", v.lease)
 		}
 		v.tell(line)
 	}

@@ -19,14 +19,17 @@ func (o *options) checkClient(ctx context.Context, stdout io.Writer) (*conforman
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen: %w", err)
 	}
-	t := conformance.ClientTarget{Listener: l, Account: conformance.Account{User: o.user, Password: o.password}, Options: o.Options}
+	t := conformance.ClientTarget{Listener: l, Account: conformance.Account{User: o.user, Password: o.password}, DialBack: o.dialBack, Options: o.Options}
 	if len(o.args) > 0 {
 		t.Start = o.start
 		fmt.Fprintf(stdout, "checking a client that connects to %s: %s\n", l.Addr(), strings.Join(o.args, " "))
 	} else {
+		how := "in cleartext, logs in as %[2]s\nwith the password %[3]s, and sends every message back to its sender"
+		if o.dialBack {
+			how = "by TLS, logs in as %[2]s\nwith the password %[3]s, and goes away when nothing is said"
+		}
 		fmt.Fprintf(stdout, `listening on %[1]s
-Run the client so that it connects to %[1]s in cleartext, logs in as %[2]s
-with the password %[3]s, and sends every message back to its sender; and run it
+Run the client so that it connects to %[1]s `+how+`; and run it
 again whenever it ends:
 
   while :; do YOUR-CLIENT %[1]s %[2]s %[3]s; done

@@ -36,6 +36,7 @@ type options struct {
 
 	// Of a client.
 	listen         string
+	dialBack       bool
 	user, password string
 
 	args []string // what follows the flags
@@ -93,6 +94,7 @@ func parseArgs(args []string, stderr io.Writer) (*options, error) {
 	fl.DurationVar(&o.idleTimeout, "idle-timeout", 10*time.Minute, "server: its timeout of persons, for -slow")
 	fl.DurationVar(&o.loginTimeout, "login-timeout", 30*time.Second, "server: its timeout from connecting to the login, for -slow")
 	fl.StringVar(&o.listen, "listen", "127.0.0.1:0", "client: the `ADDRESS` that it is to connect to")
+	fl.BoolVar(&o.dialBack, "dialback", false, "client: it speaks TLS and goes away when nothing is said, for the server to call it back; that alone is checked, and it need not echo")
 	fl.StringVar(&o.user, "user", "columbia", "client: whom it is to log in as")
 	fl.StringVar(&o.password, "password", "116bway", "client: with which password")
 	fl.Usage = func() {
@@ -125,6 +127,8 @@ func parseArgs(args []string, stderr io.Writer) (*options, error) {
 	switch {
 	case kind != "server" && kind != "client":
 		return bad("%q is neither server nor client", kind)
+	case kind == "server" && o.dialBack:
+		return bad("-dialback is about a client; of a server it is checked with -tls, if it offers it")
 	case kind == "server" && len(o.args) != 1 && !o.list:
 		return bad("one address is needed, of the server")
 	}

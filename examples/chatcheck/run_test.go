@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/parleyproto/parley/chatclient"
 	"github.com/parleyproto/parley/chatserver"
@@ -22,7 +23,14 @@ import (
 // The test's own program is a client, too, when it is run as one: it echoes.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 5 && os.Args[1] == "echo" {
-		if err := echo(os.Args[2], os.Args[3], os.Args[4]); err != nil {
+		if err := echo(os.Args[2], os.Args[3], os.Args[4], nil); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) == 5 && os.Args[1] == "away" {
+		if err := echo(os.Args[2], os.Args[3], os.Args[4], &chatclient.DialBack{Quiet: 50 * time.Millisecond}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -31,10 +39,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func echo(addr, user, password string) error {
+// echo is a client that speaks cleartext, or goes away.
+func echo(addr, user, password string, away *chatclient.DialBack) error {
+	clear := chatclient.CleartextLocal
+	if away != nil {
+		clear = chatclient.CleartextNever
+	}
 	up := make(chan struct{})
 	var c *chatclient.Client
-	c, err := chatclient.Dial(context.Background(), chatclient.Config{Addr: addr, User: user, Password: password, Cleartext: chatclient.CleartextLocal,
+	c, err := chatclient.Dial(context.Background(), chatclient.Config{Addr: addr, User: user, Password: password, Cleartext: clear, DialBack: away,
 		Callbacks: chatclient.Callbacks{OnMessage: func(ctx context.Context, m chatclient.Message) error {
 			if !m.Broadcast {
 				<-up
@@ -154,6 +167,18 @@ func TestClient(t *testing.T) {
 	}
 }
 
+// A client that goes away is checked for that alone.
+func TestClientThatGoesAway(t *testing.T) {
+	var out, errs bytes.Buffer
+	args := []string{"client", "-dialback", "-v", "-run", "/(called|own-key|who)$", os.Args[0], "away", "{addr}", "{user}", "{password}"}
+	if err := run(t.Context(), args, &out, &errs); err != nil {
+		t.Fatalf("%v\n%s%s", err, out.String(), errs.String())
+	}
+	if said := out.String(); strings.Count(said, "passed   dialback/") != 2 || strings.Contains(said, "auth/who") {
+		t.Errorf("the report is: %s", said)
+	}
+}
+
 // A client that gives another password fails.
 func TestClientThatFails(t *testing.T) {
 	var out, errs bytes.Buffer
@@ -177,6 +202,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"server"}, errUsage, "one address"},
 		{[]string{"server", "a:1", "b:2"}, errUsage, "one address"},
 		{[]string{"both"}, errUsage, "neither"},
+		{[]string{"server", "-dialback", "a:1"}, errUsage, "about a client"},
 		{[]string{"server", "-nosuch"}, errUsage, "nosuch"},
 		{[]string{"server", "a:1", "-run", "("}, errUsage, "-run"},
 	} {
