@@ -130,7 +130,7 @@ var clientNumberCases = []Case{
 		}
 		var numbers []uint64
 		for n := 1; n <= 256 && len(numbers) == n-1; n++ {
-			if k.v.await(k.opts.Patience/5, func() bool { return len(k.v.requests) > 0 }) {
+			if k.v.await(k.opts.Patience, func() bool { return len(k.v.requests) > 0 }) {
 				h := k.want("SEND to=peer :" + fmt.Sprint(n))
 				if !h.has("n") {
 					k.skipf("the client does not number its messages")

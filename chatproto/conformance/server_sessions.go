@@ -159,8 +159,8 @@ var presenceCases = []Case{
 // heartbeatCases are about silence.
 var heartbeatCases = []Case{
 	{Name: "beat/server", Section: "7.3", Rule: "the server sends LIVE when it was silent for the client's heartbeat", server: func(s *serverCase) {
-		a := s.login("A", "beat=1000")
 		begun := time.Now()
+		a := s.login("A", "beat=1000")
 		if !a.await(time.Second+s.opts.Patience/2, func() bool { return a.lives > 0 }) {
 			s.failf("A: no LIVE came within %v, though beat=1000", time.Since(begun).Round(time.Millisecond))
 		}
@@ -187,8 +187,8 @@ var heartbeatCases = []Case{
 		c := s.login("C", "pres=1", "beat=-")
 		a := s.login("A", "beat=1000")
 		c.want("PRES on=1 user=" + s.vars["A"])
-		b := s.login("B", "beat=1000") // lives on by part of a line: no
 		begun := time.Now()
+		b := s.login("B", "beat=1000") // lives on by part of a line: no
 		for time.Since(begun) < s.target.Timeout*3/4 {
 			s.sleep(s.target.Timeout / 5)
 			b.raw([]byte("x"))
