@@ -77,4 +77,7 @@
 // it is forty million, in minutes, and 3 takes hours and what memory there is;
 // -model.bound ends a search at so many states, and TestSearch/chat is the one
 // of that name. A state costs about 60 octets, and 200 more on the latest level.
+// Of dial-back the two largest searches of size 3 have 22,884,624 states and
+// 150,828,599 steps ("three messages"), and 23,472,484 and 157,139,915 ("a
+// broadcast and two drops"): 13 and 10 minutes on one core, and nothing found.
 package model

@@ -3,6 +3,7 @@ package model
 import (
 	"flag"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 )
@@ -66,16 +67,17 @@ func TestSearch(t *testing.T) {
 func TestEndless(t *testing.T) {
 	for _, tt := range []struct {
 		edges [][2]uint32
-		ends  bool
+		round []uint32
 	}{
-		{nil, true},
-		{[][2]uint32{{0, 1}, {0, 2}, {1, 3}, {2, 3}}, true},
-		{[][2]uint32{{0, 1}, {1, 2}, {2, 1}, {2, 3}}, false},
-		{[][2]uint32{{0, 1}, {3, 3}}, false},
+		{nil, nil},
+		{[][2]uint32{{0, 1}, {0, 2}, {1, 3}, {2, 3}}, nil},
+		{[][2]uint32{{0, 1}, {1, 2}, {2, 1}, {2, 3}}, []uint32{1, 2}},
+		{[][2]uint32{{0, 1}, {3, 3}}, []uint32{3}},
+		{[][2]uint32{{0, 2}, {1, 0}, {2, 3}, {3, 1}}, []uint32{0, 2, 3, 1}},
 	} {
 		q := &search{from: make([]uint32, 4), edges: tt.edges}
-		if got := q.ends(); got != tt.ends {
-			t.Errorf("%v: ends %v, want %v", tt.edges, got, tt.ends)
+		if got := q.endless(); !slices.Equal(got, tt.round) {
+			t.Errorf("%v: goes round %v, want %v", tt.edges, got, tt.round)
 		}
 	}
 }

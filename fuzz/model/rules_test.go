@@ -23,6 +23,9 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 			if !strings.HasPrefix(r.Violation, b.Finds+":") {
 				t.Errorf("found %q, want %s", r.Violation, b.Finds)
 			}
+			if len(r.Trace) == 0 || (b.Finds == "ENDLESS") != (r.Round > 0 && r.Round < len(r.Trace)) {
+				t.Errorf("it is told in %d sentences, that go round from %d on", len(r.Trace), r.Round)
+			}
 		})
 	}
 	for r := range left {

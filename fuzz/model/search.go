@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,6 +20,7 @@ type Result struct {
 	Violation string        // "" if there is none
 	Unwritten bool          // some run ends with all accepted and nothing but the origin ever on the disk
 	Trace     []string      // the shortest way to the violation, in sentences
+	Round     int           // where in Trace the steps begin that go on for ever; 0: they do not
 
 	happened [lastEvent]bool
 }
@@ -36,6 +38,9 @@ func (r *Result) String() string {
 func (r *Result) Story() string {
 	var b strings.Builder
 	for i, line := range r.Trace {
+		if i == r.Round && i > 0 {
+			fmt.Fprintf(&b, "      And then, again and again:\n")
+		}
 		fmt.Fprintf(&b, "  %2d. %s\n", i+1, line)
 	}
 	fmt.Fprintf(&b, "      %s\n", r.Violation)
@@ -107,8 +112,8 @@ func (q *search) run(bound int) {
 		}
 	}
 	q.res.Full = true
-	if !q.ends() {
-		q.res.Violation = "ENDLESS: without any fault the steps go on for ever."
+	if round := q.endless(); round != nil {
+		q.foundRound(round)
 	}
 }
 
@@ -148,6 +153,28 @@ func (q *search) blank() disk {
 // found writes down a violation and the way to it.
 func (q *search) found(w wrong, who, m uint8, number uint32) {
 	q.res.Violation = verdict(w, who, m)
+	q.retrace(number)
+}
+
+// foundRound writes down steps that go on for ever, and the way to them.
+func (q *search) foundRound(round []uint32) {
+	q.res.Violation = "ENDLESS: without any fault the steps go on for ever."
+	s := q.retrace(round[0])
+	q.res.Round = len(q.res.Trace)
+	for i := range round {
+		next := round[(i+1)%len(round)]
+		for _, e := range q.steps.from(&s) {
+			if e.kind == ordinary && q.index[maphash.Comparable(q.seed, e.to)] == next {
+				s = e.to
+				q.res.Trace = append(q.res.Trace, q.sentence(e.what, &s))
+				break
+			}
+		}
+	}
+}
+
+// retrace writes down the way to a state, and returns it.
+func (q *search) retrace(number uint32) state {
 	var way []uint8
 	for ; number != 0; number = q.from[number] {
 		way = append(way, q.nth[number])
@@ -158,11 +185,13 @@ func (q *search) found(w wrong, who, m uint8, number uint32) {
 		s = e.to
 		q.res.Trace = append(q.res.Trace, q.sentence(e.what, &s))
 	}
+	return s
 }
 
-// ends reports whether the ordinary steps, without a fault among them, lead
-// to an end from everywhere: their graph has no cycle.
-func (q *search) ends() bool {
+// endless returns a round of ordinary steps, without a fault among them, as
+// the states that it passes, from the one that is reached first; nil if they
+// lead to an end from everywhere.
+func (q *search) endless() []uint32 {
 	n := len(q.from)
 	into := make([]uint32, n)
 	start := make([]uint32, n+1) // of the steps of each state in edges, which are in the order of states
@@ -190,5 +219,34 @@ func (q *search) ends() bool {
 			}
 		}
 	}
-	return left == 0
+	if left == 0 {
+		return nil
+	}
+	return q.round(into)
+}
+
+// round returns a round among the states that something still leads into. One
+// of them leads into each: so who goes back must come to where he was.
+func (q *search) round(into []uint32) []uint32 {
+	before := make(map[uint32]uint32)
+	for _, e := range q.edges {
+		if _, has := before[e[1]]; into[e[0]] > 0 && into[e[1]] > 0 && !has {
+			before[e[1]] = e[0]
+		}
+	}
+	s := uint32(0)
+	for into[s] == 0 {
+		s++
+	}
+	seen := make(map[uint32]bool)
+	for ; !seen[s]; s = before[s] {
+		seen[s] = true
+	}
+	round := []uint32{s}
+	for b := before[s]; b != s; b = before[b] {
+		round = append(round, b)
+	}
+	slices.Reverse(round)
+	first := slices.Index(round, slices.Min(round))
+	return append(round[first:len(round):len(round)], round[:first]...)
 }
