@@ -2,7 +2,9 @@ package chatserver
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +21,7 @@ type roster struct {
 	mu      sync.RWMutex
 	users   map[string]*user
 	online  map[string]*session
+	sorted  []*session       // those online, by name
 	shadows map[string]*user // see hide.go; by the name of their mailbox
 }
 
@@ -156,6 +159,11 @@ func (r *roster) session(name string) *session {
 func (r *roster) enter(sess *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	i, ok := r.place(sess.user.name)
+	if !ok {
+		r.sorted = slices.Insert(r.sorted, i, nil)
+	}
+	r.sorted[i] = sess
 	r.online[sess.user.name] = sess
 }
 
@@ -163,8 +171,25 @@ func (r *roster) leave(sess *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.online[sess.user.name] == sess {
+		i, _ := r.place(sess.user.name)
+		r.sorted = slices.Delete(r.sorted, i, i+1)
 		delete(r.online, sess.user.name)
 	}
+}
+
+// sort sorts anew who is online, after online was changed by itself. The caller
+// is the only one to know the server.
+func (r *roster) sort() {
+	r.sorted = slices.AppendSeq(r.sorted[:0], maps.Values(r.online))
+	slices.SortFunc(r.sorted, func(a, b *session) int { return strings.Compare(a.user.name, b.user.name) })
+}
+
+// place is where the session of a user of this name stands among those online,
+// or would stand, and whether there is one. The caller holds mu.
+func (r *roster) place(name string) (i int, ok bool) {
+	return slices.BinarySearchFunc(r.sorted, name, func(sess *session, name string) int {
+		return strings.Compare(sess.user.name, name)
+	})
 }
 
 // each calls f for every session. f may take the locks below Server.mu, and
@@ -184,16 +209,23 @@ func (r *roster) count() int {
 }
 
 // list returns, sorted, at most limit names behind after for which visible
-// holds, and whether there are more.
+// holds, and whether there are more. It looks at no others, however many are
+// online: everybody may ask at any time.
 func (r *roster) list(after string, limit int, visible func(*user) bool) (names []string, more bool) {
-	r.each(func(sess *session) {
-		if n := sess.user.name; n > after && visible(sess.user) {
-			names = append(names, n)
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	i, ok := r.place(after)
+	if ok {
+		i++
+	}
+	for _, sess := range r.sorted[i:] {
+		switch {
+		case !visible(sess.user):
+		case len(names) == limit:
+			return names, true
+		default:
+			names = append(names, sess.user.name)
 		}
-	})
-	slices.Sort(names)
-	if len(names) > limit {
-		return names[:limit], true
 	}
 	return names, false
 }
@@ -277,6 +309,7 @@ func (s *Server) load() error {
 		s.roster.online[u.name] = sess
 		s.linger(sess)
 	}
+	s.roster.sort()
 	for _, u := range s.roster.users {
 		u.unsure.Store(true) // accounts may have gone while the server was down
 	}
