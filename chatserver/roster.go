@@ -305,6 +305,7 @@ func (s *Server) load() error {
 		if org == nil {
 			org = &origin{user: u, id: k.Origin, drawn: true}
 		}
+		org.touch() // in use, however long ago its row was written
 		sess := &session{user: u, origin: org}
 		s.roster.online[u.name] = sess
 		s.linger(sess)
