@@ -46,17 +46,16 @@ func established(t *testing.T, cmd *exec.Cmd) (conns []string) {
 // quiet waits until none of the programs has a connection.
 func quiet(t *testing.T, programs ...*exec.Cmd) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.After(patience)
+	look := time.NewTicker(10 * time.Millisecond) // the system tells nobody
+	defer look.Stop()
 	for _, cmd := range programs {
-		for {
-			conns := established(t, cmd)
-			if len(conns) == 0 {
-				break
-			}
-			if time.Now().After(deadline) {
+		for conns := established(t, cmd); len(conns) > 0; conns = established(t, cmd) {
+			select {
+			case <-look.C:
+			case <-deadline:
 				t.Fatalf("%s still has the connections %q", cmd.Path, conns)
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
 	}
 }
@@ -265,10 +264,16 @@ func TestDialBackNotOffered(t *testing.T) {
 	a := loggedIn(t, "A", server, "-dialback")
 	b := loggedIn(t, "B", server)
 	a.shows("B logged in")
-	time.Sleep(3 * time.Second)
+	// When somebody who came later, but where it is offered, has gone away, so
+	// would A have.
+	offers := startServer(t, "-dialback")
+	c := loggedIn(t, "C", offers, "-dialback")
+	quiet(t, c.cmd)
 	if len(established(t, a.cmd)) != 1 {
 		t.Error("A went away")
 	}
+	c.end()
+	c.exits(0, "")
 	b.input("message A hello!")
 	a.shows("B: hello!")
 	b.end()

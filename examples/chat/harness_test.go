@@ -317,6 +317,7 @@ func (p *pipeSeat) expect(want *regexp.Regexp) {
 	select {
 	case line, ok := <-p.next():
 		if !ok {
+			p.cmd.Wait() // and all of its standard error is there
 			p.t.Fatalf("%s's screen ended, want %s\nstandard error: %s", p.name, want, p.stderr.String())
 		}
 		if !want.MatchString(line) {

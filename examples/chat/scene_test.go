@@ -316,6 +316,7 @@ var (
 	address  = regexp.MustCompile(`\b\d{4,5} 127\.0\.0\.1 B`)
 	lostWhy  = regexp.MustCompile(`The connection is lost \([^)]*\)`)
 	anyKey   = regexp.MustCompile(`(?i)sha256:[0-9a-f]{64}`)
+	lockouts = regexp.MustCompile(`\b([1-9]|[1-5]\d|60) seconds\.`)
 	safeties = regexp.MustCompile(`\d{5}( \d{5}){11}`)
 )
 
@@ -335,6 +336,7 @@ func (s *scene) check() {
 	got = times.ReplaceAllString(got, "(time)")
 	got = address.ReplaceAllString(got, "(port) 127.0.0.1 B")
 	got = lostWhy.ReplaceAllString(got, "The connection is lost (why)")
+	got = lockouts.ReplaceAllString(got, "(60 or less) seconds.")
 	numbers := map[string]string{}
 	got = safeties.ReplaceAllStringFunc(got, func(n string) string {
 		if numbers[n] == "" {
