@@ -195,7 +195,7 @@ func (rl *relays) end(st *stream, gone *conn) {
 	rl.forget(st)
 	for i := range st.ends {
 		if c := st.ends[i].c; c != gone && c.notify(chatproto.RDAT, "", field{"s", strconv.FormatUint(st.id, 10)}, field{"end", "1"}) {
-			c.flush()
+			c.flushLocked()
 		}
 	}
 }
