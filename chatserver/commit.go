@@ -303,7 +303,9 @@ func (k *committer) committed(cut *batch, rows *store.Batch) {
 	for _, m := range cut.messages {
 		m.settle(settledStored)
 		m.origin.batched.Add(-1)
-		if !m.isCast() {
+		if m.isCast() {
+			m.cast, m.early = nil, nil // of use for its record only, and there may be many of both
+		} else {
 			m.to.box.stored(m)
 		}
 	}

@@ -28,7 +28,7 @@ type message struct {
 	from   *user
 	origin *origin // nil for a message read back from the store, which is one mailbox's own copy
 	to     *user   // the recipient; nil for a broadcast
-	cast   []*user // the audience of a broadcast
+	cast   []*user // the audience of a broadcast; the committer's, who drops it when it is stored
 	frame  []byte  // MESG or BCST as it is delivered, shared by all recipients
 
 	left    atomic.Int32  // mailboxes that have not acknowledged it
@@ -174,7 +174,9 @@ func (c *conn) accept(f *chatproto.Frame, target *user) {
 		skipped, refused = c.deliver(m, target)
 	}
 	o.decide(n, refused == nil)
+	audience := 0
 	if refused == nil {
+		audience = m.audience()
 		if m.isCast() {
 			o.bar = n
 		}
@@ -189,7 +191,7 @@ func (c *conn) accept(f *chatproto.Frame, target *user) {
 	}
 	if hook := c.srv.Hooks.OnAccepted; hook != nil {
 		c.by.flush()
-		hook(c.srv.ctx, Accepted{m.id, c.user.name, name(target), m.audience()})
+		hook(c.srv.ctx, Accepted{m.id, c.user.name, name(target), audience})
 	}
 	c.answerWhenSettled(m, skipped)
 }
