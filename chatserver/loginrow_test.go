@@ -1,7 +1,9 @@
 package chatserver
 
 import (
+	"bufio"
 	"io"
+	"strings"
 	"testing"
 	"time"
 )
@@ -12,28 +14,29 @@ import (
 func TestLoginWritesTheWindowAsItStands(t *testing.T) {
 	srv := &Server{Accounts: revAccounts}
 	first, _ := revConn2(srv)
-	go io.Copy(io.Discard, first)
 	revLogin(first, "A")
-	srv.start()
-	var sess *session
-	for sess == nil || sess.attached() == nil {
-		sess = srv.roster.session("A")
-		time.Sleep(time.Millisecond)
+	for said := bufio.NewScanner(first); said.Scan() && !strings.HasPrefix(said.Text(), "230 "); {
 	}
-	o := sess.origin
+	go io.Copy(io.Discard, first)
+	o := srv.roster.session("A").origin
 	srv.commit.mu.Lock() // the row must wait
 	second, _ := revConn2(srv)
 	go io.Copy(io.Discard, second)
 	revLogin(second, "A")
 	held := 0
-	for end := time.Now().Add(10 * time.Second); held < 50 && time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if held++; o.mu.TryLock() {
-			o.mu.Unlock()
-			held = 0
+	look := time.NewTicker(time.Millisecond) // a lock tells nobody
+	defer look.Stop()
+	for timeout := time.After(10 * time.Second); held < 50; held++ {
+		select {
+		case <-look.C:
+		case <-timeout:
+			t.Error("while a login writes the window, the connection before it may decide")
+			held = 50
 		}
-	}
-	if held < 50 {
-		t.Error("while a login writes the window, the connection before it may decide")
+		if held < 50 && o.mu.TryLock() {
+			o.mu.Unlock()
+			held = -1
+		}
 	}
 	srv.commit.mu.Unlock()
 	srv.Close()

@@ -3,7 +3,6 @@ package chatserver
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/parleyproto/parley/chatproto"
 )
@@ -13,14 +12,20 @@ import (
 // does not make its client one that was silent for too long.
 func TestOverlongLineInPieces(t *testing.T) {
 	srv := new(Server)
-	dial, _ := restless(t, srv)
-	a := dial("A")
+	dial, rested := restless(t, srv)
+	a, b := dial("A"), dial("B")
+	<-rested
+	<-rested
 	for range 3 {
 		a.say("%s", strings.Repeat("x", chatproto.V1.Limits.Frame))
-		time.Sleep(20 * time.Millisecond) // of which restAfter is a twentieth
+		for range 5 { // what comes later is at rest meanwhile, over and over
+			b.say("LIVE\r\n")
+			<-rested
+		}
 		a.say("x\r\n")
 		a.want("500 ")
 	}
 	a.say("ONLN n=1\r\n")
+	a.want("111 n=1 user=B")
 	a.want("211 n=1")
 }
