@@ -218,3 +218,48 @@ func BenchmarkMessages(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkUsers opens a store with 100,000 users, each with a session, an
+// origin, an account and a source of logins, and says what that keeps in memory.
+func BenchmarkUsers(b *testing.B) {
+	const n, size = 100_000, 1000
+	path := filepath.Join(b.TempDir(), "users.db")
+	s, err := Open(path, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; i < n; i += size {
+		var batch store.Batch
+		for j := i; j < i+size; j++ {
+			name := fmt.Sprintf("user%08d", j)
+			batch.Sessions = append(batch.Sessions, store.Session{User: name, Origin: uint64(j) + 1})
+			batch.Origins = append(batch.Origins, store.Origin{User: name, Origin: uint64(j) + 1})
+			batch.Accounts = append(batch.Accounts, store.Account{User: name, Verifier: "SCRAM-SHA-256$15000:AAAAAAAAAAAAAAAAAAAAAA==$"})
+			batch.Attempts = append(batch.Attempts, store.Attempt{User: name, Source: "192.0.2.7/32", Proven: 1})
+		}
+		if err := s.Commit(b.Context(), &batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	heap := func() float64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	for b.Loop() {
+		before := heap()
+		s, err := Open(path, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric((heap()-before)/n, "octets/user")
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -19,6 +19,7 @@ package sqlcore
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -86,7 +87,8 @@ type Store struct {
 	h       *handle // nil after an error that left nothing open
 	failed  bool    // the last commit failed: open another connection first
 	counts  counts
-	index   map[recordKey]place
+	index   map[keySum]place
+	salt    string // of the index
 	lastID  int64  // the highest id of a record
 	row     []byte // scratch
 	args    []any  // scratch
@@ -126,7 +128,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Migrations == nil {
 		cfg.Migrations = migrations
 	}
-	s := &Store{cfg: cfg, findings: findings{onDamage: cfg.OnDamage}}
+	s := &Store{cfg: cfg, salt: rand.Text(), findings: findings{onDamage: cfg.OnDamage}}
 	err := s.open()
 	if err != nil && s.structural(err) {
 		err = s.rebuild(err)

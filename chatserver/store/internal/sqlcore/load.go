@@ -144,7 +144,7 @@ func (s *Store) readCounts(ctx context.Context) error {
 			return err
 		}
 	}
-	s.index = make(map[recordKey]place)
+	s.index = make(map[keySum]place)
 	n := names{}
 	var after, rows uint64
 	rows, err = s.scan(ctx, s.h.w, recordTable, &after, func(id uint64, d decoder) error {
@@ -153,7 +153,7 @@ func (s *Store) readCounts(ctx context.Context) error {
 			s.findings.quarantine(Damage{Kind: "record", Ref: id, Reason: err.Error()})
 			return nil
 		}
-		s.index[r.recordKey] = place{int64(id), r.session.Origin}
+		s.index[r.recordKey.sum(s.salt)] = place{int64(id), r.session.Origin}
 		return nil
 	})
 	if err != nil {

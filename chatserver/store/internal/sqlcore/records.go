@@ -41,11 +41,12 @@ func newRows(s *Store) *rows {
 
 // put returns the id of the row of key, a new one if there is none.
 func (r *rows) put(key recordKey) int64 {
-	at, ok := r.s.index[key]
+	sum := key.sum(r.s.salt)
+	at, ok := r.s.index[sum]
 	if !ok {
 		r.s.lastID++
 		at.id = r.s.lastID
-		r.s.index[key] = at
+		r.s.index[sum] = at
 	}
 	r.note(at.id, ok)
 	return at.id
@@ -55,8 +56,9 @@ func (r *rows) set(id int64, row []byte) { r.rows[id] = row }
 
 // remove deletes the row of key.
 func (r *rows) remove(key recordKey) {
-	if at, ok := r.s.index[key]; ok {
-		delete(r.s.index, key)
+	sum := key.sum(r.s.salt)
+	if at, ok := r.s.index[sum]; ok {
+		delete(r.s.index, sum)
 		r.note(at.id, true)
 		r.rows[at.id] = nil
 	}
@@ -99,13 +101,13 @@ func (r *rows) sessions(ks []store.Session) {
 		k := &ks[i]
 		key := recordKey{kind: sessionRow, user: k.User}
 		if k.Ended {
-			if r.s.index[key].origin == k.Origin {
+			if r.s.index[key.sum(r.s.salt)].origin == k.Origin {
 				r.remove(key)
 			}
 			continue
 		}
 		id := r.put(key)
-		r.s.index[key] = place{id, k.Origin}
+		r.s.index[key.sum(r.s.salt)] = place{id, k.Origin}
 		r.set(id, appendSession(nil, uint64(id), k))
 	}
 }

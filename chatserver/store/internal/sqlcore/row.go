@@ -2,6 +2,7 @@ package sqlcore
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -226,6 +227,19 @@ type recordKey struct {
 	kind        byte
 	user, other string // other: whom a block is against; where an attempt came from
 	origin      uint64 // of an origin's record
+}
+
+// A keySum stands for a recordKey in memory, where there is one for each record
+// and they are of half the size so, and nothing for the garbage collector to
+// look into. No two records have the same: who would want that for names of his
+// choice does not know the salt, which is new with each Store.
+type keySum [16]byte
+
+func (k *recordKey) sum(salt string) keySum {
+	b := append(make([]byte, 0, 256), salt...)
+	b = appendName(appendName(append(b, k.kind), k.user), k.other)
+	sum := sha256.Sum256(binary.LittleEndian.AppendUint64(b, k.origin))
+	return keySum(sum[:len(keySum{})])
 }
 
 func appendOrigin(b []byte, id uint64, o *store.Origin) []byte {
