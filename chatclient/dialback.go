@@ -47,6 +47,11 @@ type DialBack struct {
 	// "[::1]:0" if the server is on this machine).
 	Listen string
 
+	// ListenFunc opens the port, with Listen as the address; nil is
+	// [net.Listen]. For programs that have a network of their own. It may be
+	// called once, on a goroutine of the client, and must not block.
+	ListenFunc func(network, address string) (net.Listener, error)
+
 	// Quiet is how long nothing was sent or came before the client goes away;
 	// 0 is DefaultQuiet. News of who comes and goes does not count.
 	Quiet time.Duration
@@ -104,7 +109,7 @@ func (b *backDoor) listen(server net.Conn) error {
 	if b.ln != nil {
 		return nil
 	}
-	ln, err := b.c.openPort(b.c.cfg.DialBack.Listen, server)
+	ln, err := b.c.openPort(b.c.cfg.DialBack.ListenFunc, b.c.cfg.DialBack.Listen, server)
 	if err != nil {
 		return err
 	}

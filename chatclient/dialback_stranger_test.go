@@ -84,6 +84,25 @@ func TestStrangersCall(t *testing.T) {
 	})
 }
 
+// The port may be one of a network of the program's own.
+func TestListenFunc(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newCaller(t)
+		cfg := s.config()
+		var asked []string
+		cfg.DialBack.Listen = ":9001"
+		cfg.DialBack.ListenFunc = func(network, address string) (net.Listener, error) {
+			asked = append(asked, network+" "+address)
+			return s.n.listen(network, address)
+		}
+		s.away(cfg)
+		if !slices.Equal(asked, []string{"tcp :9001"}) {
+			t.Errorf("it was called for %q", asked)
+		}
+		s.call().play(called + "S: 230 user=B new=0 known=1 high=0 mail=0 token=5" + parts)
+	})
+}
+
 // Who is not the server that the client logged in to is refused in the
 // handshake, before the client shows its key; nobody is asked, and nothing is
 // lost.

@@ -11,16 +11,21 @@ import (
 // A client has up to two ports: one for private lines, one on which the server
 // calls. What both have in common stands here.
 
+// A listenFunc is [net.Listen], or stands for it.
+type listenFunc = func(network, address string) (net.Listener, error)
+
 // openPort listens on addr; "" is any port: of this machine alone, if the
 // server is on it, else of all interfaces. server is the connection to it.
-func (c *Client) openPort(addr string, server net.Conn) (net.Listener, error) {
+func (c *Client) openPort(listen listenFunc, addr string, server net.Conn) (net.Listener, error) {
 	if addr == "" {
 		addr = ":0"
 		if ip, isIP := ipOf(server.RemoteAddr()); isIP && ip.IsLoopback() {
 			addr = net.JoinHostPort(ip.String(), "0")
 		}
 	}
-	listen := c.cfg.peerNet.listen
+	if listen == nil {
+		listen = c.cfg.peerNet.listen
+	}
 	if listen == nil {
 		listen = net.Listen
 	}

@@ -41,7 +41,7 @@ func (p *peers) listen(server net.Conn) error {
 	if p.closed || p.ln != nil || cfg.PeerListen == peerListenOff || cfg.Callbacks.OnPrivate == nil {
 		return nil
 	}
-	ln, err := p.c.openPort(cfg.PeerListen, server)
+	ln, err := p.c.openPort(nil, cfg.PeerListen, server)
 	if err != nil {
 		return err
 	}
