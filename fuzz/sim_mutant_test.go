@@ -38,6 +38,7 @@ var mutants = []mutant{
 	{"a client that shows a message twice", []string{"twice"}, 5, sim.Options{Message: twice}},
 	{"a client that swaps two messages of a sender", []string{"order"}, 5, sim.Options{Message: swapped}},
 	{"a client that acknowledges what the application refused", []string{"lost"}, 10, sim.Options{Message: deaf}},
+	{"a client that shows nothing when it was called", []string{"lost"}, 5, sim.Options{Length: time.Hour, Faults: sim.DialBack, Message: mute, Called: true}},
 }
 
 // TestSimulationFindsMutants shows that the simulation is able to fail.
@@ -195,6 +196,9 @@ func swapped(next callback) callback {
 		return err
 	}
 }
+
+// mute acknowledges, and shows nothing.
+func mute(callback) callback { return func(context.Context, chatclient.Message) error { return nil } }
 
 func deaf(next callback) callback {
 	return func(ctx context.Context, m chatclient.Message) error {

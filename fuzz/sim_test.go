@@ -88,6 +88,7 @@ var must = []string{
 	"messages accepted", "accepted as stored", "accepted as delivered", "messages refused", "messages refused by the operator",
 	"messages resent", "duplicates dropped", "refused earlier (455)", "mailboxes full (452)", "outcomes unknown", "unknown and seen",
 	"refusals of what was resent", "broadcast copies that were due", "broadcast copies skipped", "logins with mail",
+	"times that a client went away", "calls", "calls that reached nobody", "deliveries to clients that were called", "programs that died",
 }
 
 // TestSimulation runs many seeds. Whatever breaks the guarantee is reported
@@ -158,6 +159,7 @@ func FuzzSimulation(f *testing.F) {
 	f.Add(uint64(2), uint8(2), uint32(sim.Crashes|sim.Refusals|sim.SlowPaths|sim.Commits), uint16(10))
 	f.Add(uint64(3), uint8(4), uint32(sim.Restarts|sim.Blocks|sim.HalfOpen|sim.Callbacks), uint16(60))
 	f.Add(uint64(4), uint8(5), uint32(sim.Quotas|sim.Reads|sim.SlowReader|sim.Shutdowns|sim.Partitions), uint16(30))
+	f.Add(uint64(5), uint8(3), uint32(sim.DialBack|sim.Cuts|sim.Crashes|sim.Partitions|sim.Restarts), uint16(60))
 	f.Fuzz(func(t *testing.T, seed uint64, users uint8, faults uint32, minutes uint16) {
 		o := sim.Options{Seed: seed, Users: 2 + int(users%5), Faults: sim.Faults(faults) & sim.AllFaults, Length: time.Duration(1+minutes%240) * time.Minute}
 		report(t, simulate(t, o))

@@ -23,6 +23,7 @@ type Network struct {
 	mu     sync.Mutex
 	quiet  bool // no fault is begun any more
 	accept func(net.Conn) bool
+	doors  map[uint16]*door // of clients, by port
 	hosts  []*Host
 	links  []*link
 	nextID uint64
@@ -33,8 +34,11 @@ type Network struct {
 type Host struct {
 	name   string
 	dice   dice
+	number int
 	dials  uint64
 	failed int // dials in a row that came to nothing
+	ports  int // that programs have opened
+	called uint64
 	cut    partition
 }
 
@@ -133,7 +137,7 @@ func (n *Network) arrival(c *Conn, f *flow, size int, now time.Time) time.Time {
 func (n *Network) host(name string) *Host {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	h := &Host{name: name, dice: n.dice.of(5, uint64(len(n.hosts)))}
+	h := &Host{name: name, number: len(n.hosts), dice: n.dice.of(5, uint64(len(n.hosts)))}
 	n.hosts = append(n.hosts, h)
 	return h
 }
@@ -160,7 +164,7 @@ func (n *Network) Dial(ctx context.Context, h *Host) (net.Conn, error) {
 	if err := pause(ctx, wait); err != nil {
 		return nil, err
 	}
-	l := n.newLink(h, id, r)
+	l := n.newLink(h, id, h.dice.of(3, h.dials), r)
 	n.mu.Lock()
 	for _, p := range []partition{h.cut, n.all} {
 		wait = max(wait, time.Until(p.up), time.Until(p.down))
@@ -199,8 +203,8 @@ func (n *Network) Dial(ctx context.Context, h *Host) (net.Conn, error) {
 func (l *link) late() bool { return l.pending.Load() > time.Now().UnixNano() }
 
 // newLink makes a connection and draws its nature.
-func (n *Network) newLink(h *Host, id uint64, r *roller) *link {
-	l := &link{net: n, host: h, id: id, dice: h.dice.of(3, h.dials)}
+func (n *Network) newLink(h *Host, id uint64, d dice, r *roller) *link {
+	l := &link{net: n, host: h, id: id, dice: d}
 	n.mu.Lock()
 	quiet := n.quiet
 	n.mu.Unlock()

@@ -52,6 +52,9 @@ func (w *world) boot() {
 		st = w.o.Store(lf)
 	}
 	srv := &chatserver.Server{Accounts: passwords{w.creds}, Store: st, Timeout: w.plan.timeout, MailboxMessages: w.plan.mailbox, Hooks: w.hooks(lf)}
+	if w.plan.faults&DialBack != 0 {
+		srv.TLSConfig, srv.DialBack, srv.Dial = serverTLS(), true, w.net.dialler(lf)
+	}
 	ln := &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	w.mu.Lock()
 	w.srv, w.life = srv, lf

@@ -1,10 +1,10 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"time"
@@ -36,13 +36,19 @@ type instance struct {
 	began  int               // on the oracle's clock
 	roll   *roller           // of what the program does
 	app    *roller           // of the callbacks
+	back   *roller           // of what is about dial-back
+	calls  bool              // it goes away
+	fate   float64           // how it ends
 	high   map[source]uint64 // guarded by oracle.mu
 
-	mu    sync.Mutex
-	sent  map[string]bool // requests seen on the wire
-	known map[string]bool // deliveries taken, by sender and id
-	fails int             // how often the callback still fails
-	owed  string          // what the application did not take and must be offered next
+	mu     sync.Mutex
+	door   *door           // where the server calls; nil: nowhere
+	called bool            // the connection is one that the server made
+	dead   bool            // the machine has failed: nothing of it gets through any more
+	sent   map[string]bool // requests seen on the wire
+	known  map[string]bool // deliveries taken, by sender and id
+	fails  int             // how often the callback still fails
+	owed   string          // what the application did not take and must be offered next
 }
 
 func (in *instance) String() string { return fmt.Sprintf("%s/%d", in.user.name, in.n) }
@@ -70,6 +76,9 @@ func (u *user) run() {
 		in.act()
 		over := closed(u.w.over)
 		u.setOnline(false)
+		if !over && in.calls && in.fate < 0.3 {
+			in.die()
+		}
 		if over || u.roll.chance(0.5) {
 			ctx, cancel := context.WithTimeout(context.Background(), u.roll.scale(time.Second, time.Minute))
 			err := in.client.Logout(ctx)
@@ -122,7 +131,9 @@ func (u *user) wait(d time.Duration) bool {
 // is over before that.
 func (u *user) start(n int) *instance {
 	d := u.w.dice.of(9, uint64(u.host.dice), uint64(n))
-	in := &instance{user: u, n: n, roll: d.of(1).stream(), app: d.of(2).stream(),
+	back := d.of(3).stream()
+	in := &instance{user: u, n: n, roll: d.of(1).stream(), app: d.of(2).stream(), back: back,
+		calls: u.w.plan.faults&DialBack != 0 && back.chance(0.7), fate: back.Float64(),
 		high: make(map[source]uint64), sent: make(map[string]bool), known: make(map[string]bool)}
 	cfg := in.config()
 	for {
@@ -153,11 +164,20 @@ func (u *user) start(n int) *instance {
 func (in *instance) config() chatclient.Config {
 	u := in.user
 	take := in.onMessage
-	if u.w.o.Message != nil {
-		take = u.w.o.Message(take)
+	if change := u.w.o.Message; change != nil {
+		take = change(take)
+		if u.w.o.Called {
+			changed := take
+			take = func(ctx context.Context, m chatclient.Message) error {
+				if in.isCalled() {
+					return changed(ctx, m)
+				}
+				return in.onMessage(ctx, m)
+			}
+		}
 	}
 	cfg := chatclient.Config{
-		Dial: func(ctx context.Context) (net.Conn, error) { return u.w.net.Dial(ctx, u.host) },
+		Dial: in.dial,
 		User: u.name, Password: u.w.creds[u.name], Cleartext: chatclient.CleartextLocal,
 		// The back-off is the network's, for what the client draws is not
 		// from the seed.
@@ -169,6 +189,10 @@ func (in *instance) config() chatclient.Config {
 	}
 	if in.roll.chance(0.2) {
 		cfg.Heartbeat = in.roll.scale(2*time.Second, 2*time.Minute)
+	}
+	if in.calls {
+		cfg.DialBack = &chatclient.DialBack{ListenFunc: in.listen, Quiet: in.back.scale(20*time.Millisecond, 20*time.Second)}
+		cfg.Cleartext, cfg.Fingerprint = chatclient.CleartextNever, serverFingerprint()
 	}
 	return cfg
 }
@@ -184,6 +208,8 @@ func (in *instance) onState(_ context.Context, s chatclient.State) {
 		if s.Mail > 0 {
 			in.user.w.stats.Add("logins with mail", 1)
 		}
+	case chatclient.Away:
+		in.user.w.stats.Add("times that a client went away", 1)
 	case chatclient.Waiting:
 		in.user.setOnline(false)
 		in.user.w.stats.Add("connections lost", 1)
@@ -237,6 +263,11 @@ func (in *instance) trace(sent bool, line []byte) {
 	if w.o.Trace {
 		w.logf("user", "%v %s %.120s", in, arrow, line)
 	}
+	if sent && bytes.HasPrefix(line, []byte("AUTH ")) {
+		in.mu.Lock()
+		in.called = bytes.HasPrefix(line, []byte("AUTH mech=EXTERNAL"))
+		in.mu.Unlock()
+	}
 	var f chatproto.Frame
 	if len(line) > 4 && (line[0] == 'S' || line[0] == 'C' || line[0] == 'M' || line[0] == 'B' || line[0] == '4') && chatproto.Parse(&f, append([]byte(nil), line...)) == nil {
 		in.mu.Lock()
@@ -253,6 +284,8 @@ func (in *instance) trace(sent bool, line []byte) {
 		case f.Code == chatproto.MESG || f.Code == chatproto.BCST:
 			if in.known[f.Value("from")+" "+f.Value("id")] {
 				w.stats.Add("duplicates dropped", 1)
+			} else if in.called {
+				w.stats.Add("deliveries to clients that were called", 1)
 			}
 		case f.Code == chatproto.ReplyRefusedEarlier:
 			w.stats.Add("refused earlier (455)", 1)

@@ -34,6 +34,7 @@ type Options struct {
 	// and its store, and between the client and the application.
 	Store   func(store.Store) store.Store
 	Message func(func(context.Context, chatclient.Message) error) func(context.Context, chatclient.Message) error
+	Called  bool // Message stands there only on connections that the server made
 }
 
 // A Result is what a run showed.
@@ -98,7 +99,7 @@ func Run(o Options) *Result {
 	time.Sleep(w.plan.length)
 	w.quieten()
 	limit := time.Now().Add(quietLimit)
-	for time.Now().Before(limit) && (len(w.orc.outstanding()) > 0 || len(w.orc.missing()) > 0 || !w.everybodyOnline()) {
+	for time.Now().Before(limit) && (len(w.orc.outstanding()) > 0 || len(w.orc.missing()) > 0 || !w.everybodyOnline() || w.mailForAway()) {
 		time.Sleep(time.Second)
 	}
 	w.orc.mu.Lock()
@@ -120,6 +121,9 @@ func newWorld(o *Options) *world {
 		calm: make(chan struct{}), over: make(chan struct{}), creds: make(chatserver.Credentials)}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	w.plan = draw(w.dice.of(1).stream(), o)
+	if o.Faults == 0 && w.dice.of(10).unit() < 0.4 {
+		w.plan.faults |= DialBack
+	}
 	logf := w.log.add
 	logf("plan", "seed %d: %+v", o.Seed, *w.plan)
 	w.net = &Network{dice: w.dice.of(2), stats: w.stats, logf: logf, plan: &w.plan.net}
@@ -195,6 +199,15 @@ func (w *world) everybodyOnline() bool {
 		}
 	}
 	return true
+}
+
+// mailForAway reports whether something waits for who may be away: he comes
+// back at half of his lease at the latest.
+func (w *world) mailForAway() (waits bool) {
+	if w.plan.faults&DialBack != 0 {
+		w.disk.each(func(*store.Message) { waits = true })
+	}
+	return waits
 }
 
 // hung notes calls that have not returned long after the faults stopped.
