@@ -247,12 +247,39 @@ async def check_refusals(server):
     return "%d cases" % cases
 
 
+async def check_disturbed(server):
+    """Who is logged in stays so: one changed line keeps nobody away, and makes nobody tell a password (section 7.6)."""
+    changed, change = [], {}
+
+    def disturb(octets):
+        for old, new in change.items():
+            changed.extend([1] * (old in octets))
+            octets = octets.replace(old, new)
+        return octets
+    proxy = await Proxy(server, change=disturb).start()
+    carol = Client("localhost", proxy.port, "carol", "singer", print, cleartext=True, plain=True)
+    await carol.connect()
+    change[b"220 v=1 "] = b"220 v=1 caps=x "
+    carol.conn.writer.transport.abort()
+    await until(lambda: len(changed) >= 2 or carol.task.done(), "nothing was changed")
+    check(not carol.task.done(), "a 501 to AUTH is taken for final")
+    change.clear()
+    await until(lambda: carol.connections == 2, "carol does not come back")
+    check((await carol.ask("ONLN"))[0].code == "211", "carol is not heard")
+    change[b"SCRAM-SHA-256,PLAIN"] = b"PLAIN"
+    carol.conn.writer.transport.abort()
+    await asyncio.wait({carol.task}, timeout=10)
+    check(carol.task.done() and "no way to log in" in str(carol.task.exception()), "a weaker login is taken")
+    check(b"singer" not in proxy.on_the_way, "the password was told")
+    return "%d logins disturbed" % len(changed)
+
+
 async def everything(program):
     with tempfile.TemporaryDirectory() as folder:
         server = Server(program, folder)
         await server.start()
         try:
-            for test in check_refusals, check_life, check_exactly_once, check_forgetting:
+            for test in check_refusals, check_disturbed, check_life, check_exactly_once, check_forgetting:
                 start = time.monotonic()
                 print("ok  %-20s %s, %.1f s" % (test.__name__[6:], await test(server), time.monotonic() - start), flush=True)
         finally:

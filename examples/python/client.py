@@ -185,13 +185,14 @@ class Client:
         if "SCRAM-SHA-256" in mechanisms:
             data = self.scram.first(handshake_hash(encode(helo), encode(greeting)))
             challenge = await conn.ask(Frame("AUTH", {"mech": "SCRAM-SHA-256", **auth, "data": data}))
-            expect(challenge, "334")
+            self._expect(challenge, "334")
             welcome = await conn.ask(Frame("AUTH", {"data": self.scram.final(challenge.fields.get("data", ""))}))
-            expect(welcome, "230")
+            self._expect(welcome, "230")
             self.scram.verify(welcome.fields.get("data", ""))  # before anything else of it is believed
+            self.plain = False  # never again by less than this (section 9.2)
         elif self.plain and self.cleartext and mechanisms == ["PLAIN"]:
             welcome = await conn.ask(Frame("AUTH", {**auth, "pass": self.password}))
-            expect(welcome, "230")
+            self._expect(welcome, "230")
         else:
             raise Refused("no way to log in: the server offers %s" % ",".join(mechanisms))
         self.token = welcome.fields.get("token")
@@ -203,6 +204,14 @@ class Client:
             raise Lost("the server has forgotten the origin, or knows more of it")
         self.known = True
         return min(self.beat, number(welcome, "beat", "%d" % (self.beat * 1000)) / 1000)
+
+    def _expect(self, frame, code):
+        """Of AUTH. Who has been logged in learns from a 501 that somebody changed the handshake on the way: an
+        attack on this connection, and no reason to stay away (section 7.6)."""
+        if frame.code == "501" and self.connections:
+            log.warning("%s: the login was disturbed on the way: %s", self.user, frame.text)
+            raise Lost("501: %s" % frame.text)
+        expect(frame, code)
 
     async def _write(self, conn, beat):
         """Writes what there is to write: acknowledgements, what is sent again, the rest. It begins with
