@@ -16,7 +16,8 @@ const maxConsents = 64
 type consents struct {
 	mu      sync.Mutex
 	pairs   map[pair]*consent
-	asked   map[*user]int // pairs that a user asks in
+	asked   map[*user]int               // pairs that a user asks in
+	of      map[*user]map[pair]struct{} // pairs that a user is in
 	listens map[*user]listener
 	stopped bool
 }
@@ -150,10 +151,10 @@ func (s *Server) consentsOf(u *user, why string) (hooks []func()) {
 	cs.mu.Lock()
 	delete(cs.listens, u)
 	var ended, asked []pair
-	for p := range cs.pairs {
+	for p := range cs.of[u] {
 		if p.owner == u {
 			ended = append(ended, p)
-		} else if p.asker == u {
+		} else {
 			asked = append(asked, p)
 		}
 	}
@@ -219,11 +220,17 @@ func (cs *consents) enter(s *Server, p pair, state chatproto.ConsentState, now t
 	e := cs.pairs[p]
 	if e == nil {
 		if cs.pairs == nil {
-			cs.pairs, cs.asked = make(map[pair]*consent), make(map[*user]int)
+			cs.pairs, cs.asked, cs.of = make(map[pair]*consent), make(map[*user]int), make(map[*user]map[pair]struct{})
 		}
 		e = new(consent)
 		cs.pairs[p] = e
 		cs.asked[p.asker]++
+		for _, u := range []*user{p.asker, p.owner} {
+			if cs.of[u] == nil {
+				cs.of[u] = make(map[pair]struct{})
+			}
+			cs.of[u][p] = struct{}{}
+		}
 	} else {
 		e.timer.Stop()
 	}
@@ -252,6 +259,11 @@ func (cs *consents) drop(p pair) {
 		delete(cs.pairs, p)
 		if cs.asked[p.asker]--; cs.asked[p.asker] == 0 {
 			delete(cs.asked, p.asker)
+		}
+		for _, u := range []*user{p.asker, p.owner} {
+			if delete(cs.of[u], p); len(cs.of[u]) == 0 {
+				delete(cs.of, u)
+			}
 		}
 	}
 }

@@ -45,9 +45,9 @@ func (c *conn) listen(f *chatproto.Frame) {
 	rekeyed := had && old.key != "" && old.key != l.key
 	moved := had && (old.port != l.port || old.addr != l.addr || old.cand != l.cand)
 	var hooks []func()
-	for p := range cs.pairs {
+	for p := range cs.of[c.user] {
 		switch {
-		case rekeyed && (p.owner == c.user || p.asker == c.user):
+		case rekeyed:
 			hooks = append(hooks, c.srv.stepLocked(chatproto.ConsentRekey, p))
 		case moved && p.owner == c.user:
 			hooks = append(hooks, c.srv.stepLocked(chatproto.ConsentMove, p))

@@ -232,6 +232,9 @@ func (rl *relays) idle(st *stream) {
 func (rl *relays) endPair(p pair) {
 	rl.mu.Lock()
 	defer rl.mu.Unlock()
+	if rl.of[p.asker] == 0 {
+		return // as most
+	}
 	for _, st := range rl.streams {
 		if st.pair == p {
 			rl.end(st, nil)
@@ -243,6 +246,9 @@ func (rl *relays) endPair(p pair) {
 func (rl *relays) endConn(c *conn) {
 	rl.mu.Lock()
 	defer rl.mu.Unlock()
+	if rl.of[c.user] == 0 {
+		return // as most
+	}
 	for _, st := range rl.streams {
 		if st.ends[0].c == c || st.ends[1].c == c {
 			rl.end(st, c)
