@@ -181,7 +181,7 @@ func (s *serverCase) open(name string, args ...string) *link {
 func (s *serverCase) login(name string, args ...string) *link {
 	var helo, auth []string
 	for _, a := range args {
-		if key, _, _ := strings.Cut(a, "="); key == "origin" {
+		if key, _, _ := strings.Cut(a, "="); key == "origin" || key == "token" {
 			auth = append(auth, a)
 		} else {
 			helo = append(helo, a)

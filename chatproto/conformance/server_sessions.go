@@ -94,6 +94,24 @@ var sessionCases = []Case{
 			C< PRES user={A} on=0
 			A2 login origin=a1{hex} / new=1 known=1`)
 	}},
+	{Name: "session/last-login", Section: "7.1", Slow: true, Rule: "a client whose session ended by timeout comes back as any login does, also when its user has begun another session meanwhile", server: func(s *serverCase) {
+		s.play(`
+			C login pres=1 beat=-
+			A login origin=a1{hex}
+			C< PRES user={A} on=1
+			A cut`)
+		c := s.named["C"]
+		c.await(s.target.Timeout+s.opts.Patience, func() bool { return len(c.presence) > 0 })
+		s.play(`
+			C< PRES user={A} on=0
+			A2 login origin=a2{hex} / new=1
+			A2 cut`)
+		fields := []string{"origin=a1" + s.vars["hex"]}
+		if token, has := s.named["A"].welcome.value("token"); has {
+			fields = append(fields, "token="+token)
+		}
+		s.check230("A3", "230 new=1 known=1", s.login("A3", fields...).welcome)
+	}},
 }
 
 // presenceCases are about PRES.
