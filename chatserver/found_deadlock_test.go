@@ -64,20 +64,19 @@ func TestCastAndMailDeadlock(t *testing.T) {
 		}()
 	}
 	go session("C", func(n int) string { return fmt.Sprintf("CAST n=%d :all\r\n", n) }, 1<<30)
-	end := time.After(time.Second)
-	for last, still := int64(-1), 0; ; {
+	// After a second of that there still is movement, or there never will be.
+	<-time.After(time.Second)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	timeout := time.After(30 * time.Second)
+	for last := progress.Load(); progress.Load() == last; {
 		select {
-		case <-end:
-			close(stop)
-			srv.Close()
-			return
-		case <-time.After(500 * time.Millisecond):
-		}
-		if now := progress.Load(); now != last {
-			last, still = now, 0
-		} else if still++; still == 4 {
+		case <-look.C:
+		case <-timeout:
 			close(stop)
 			t.Fatalf("nothing moves any more (after %d frames)", last)
 		}
 	}
+	close(stop)
+	srv.Close()
 }
