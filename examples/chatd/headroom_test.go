@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 )
 
 func TestGrowth(t *testing.T) {
@@ -47,8 +48,12 @@ func TestHeadroom(t *testing.T) {
 		return is.NumGC - was.NumGC
 	}
 	runtime.GC()
-	collections(256)                            // until some of them have told
-	if n := collections(512); n < 1 || n > 48 { // without headroom it is twice as often
-		t.Errorf("512 MiB of garbage were collected %d times", n)
+	collections(256) // until some of them have told
+	begun := time.Now()
+	n := collections(512)
+	// A slow machine allocates slowly, which is no reason for headroom.
+	most := 48 + 2*uint32(time.Since(begun)/collectEvery)
+	if n < 1 || n > most { // without headroom it is twice as often
+		t.Errorf("512 MiB of garbage were collected %d times, in %v", n, time.Since(begun))
 	}
 }
