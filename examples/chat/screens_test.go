@@ -36,7 +36,8 @@ func (p *person) logIn() {
 }
 
 const (
-	trustQuestion = "Trust this key from now on?"
+	// trustQuestion is all of it: a ^C drops what the screen has not got yet.
+	trustQuestion = "Trust this key from now on? (yes, no, or the fingerprint to compare)"
 	script        = "A\npa\nmessage not_a_user\n" // what a script types
 )
 
