@@ -16,7 +16,7 @@ func (c *conn) block(f *chatproto.Frame, on bool) {
 	}
 	s := c.srv
 	var hooks []func()
-	c.by.flush() // what came before does not wait for a login that takes its time
+	c.stepAside() // what came before does not wait for a login that takes its time
 	c.user.login.Lock()
 	if c.fenced() {
 		c.user.login.Unlock()
@@ -43,7 +43,7 @@ func (c *conn) block(f *chatproto.Frame, on bool) {
 		}
 	}, c.answerWhenStored(chatproto.ReplyOK, u.name))
 	c.user.login.Unlock()
-	c.by.flush()
+	c.stepAside()
 	for _, hook := range hooks {
 		hook()
 	}

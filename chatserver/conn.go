@@ -16,15 +16,15 @@ import (
 	"github.com/parleyproto/parley/chatproto"
 )
 
-// A conn is one connection. One goroutine reads it and applies its requests
-// (serve); another writes while there is something to write.
+// A conn is one connection. One goroutine, its own or that of an event loop,
+// reads it and applies its requests; another writes where that has to wait.
 type conn struct {
 	srv    *Server
 	nc     net.Conn
 	tls    *tls.Conn // nc, if it is one; settled under mu before a line is read
 	opened time.Time
 
-	// Of the serving goroutine. user, sess, acks and beat are settled by the
+	// Of the goroutine that reads it. user, sess, acks and beat are settled by the
 	// login, under mu, before anybody else knows the connection.
 	isLocal  bool    // what local says
 	told     bool    // of, by OnConnect: OnDisconnect follows
@@ -35,15 +35,14 @@ type conn struct {
 	relays   bool    // it may use relayed lines
 	callable bool    // it may be called back
 	ended    bool    // it says nothing more
-	fresh    bool    // the goroutine has done nothing yet
-	heard    bool    // something was read since silentTo was set
+	alone    bool    // no event loop takes it: it has a goroutine always
 	failed   int32   // logins, for a wrong password or proof
 	verb     chatproto.Code
 	tag      uint64 // the request's number, 0 if it has none
 	reader   *chatproto.Reader
 	in       *chatproto.Frame
 	now      time.Time // when the read that is dealt with came
-	by       sweep
+	by       *sweep
 	auth     *authState // nil before HELO, and once it is logged in
 	user     *user
 	sess     *session
@@ -52,8 +51,7 @@ type conn struct {
 
 	socket   socket       // nc, if it is one and not TLS
 	lent     *inputBuffer // the reader's, if it is of the pool
-	silentTo time.Time    // when the client will have been silent for too long
-	armed    time.Time    // the deadline that is set, which may be before
+	turn     *eventLoop   // what deals with it at the moment; nil if it is a goroutine of its own
 	done     chan struct{}
 	callee   *callee // whom the server made it for; nil if it did not
 	slab     *slab   // messages to come
@@ -75,18 +73,22 @@ type conn struct {
 	handed    int // of them, taken out of it to be written
 	presence  map[string]bool
 	writing   bool
-	parked    bool          // it was idle at some time
-	fd        int32         // guarded by idlers.mu: what it is watched by, if it is
-	liveTo    time.Duration // likewise: when to call sayLive, after opened
-	idle      bool          // it has no goroutine: wake gives it one
-	shut      bool          // the sending side is shut
-	muted     bool          // it is sent answers only
-	mum       bool          // it is sent nothing: the client expects TLS, which is not there yet
-	fault     error         // the server was about to break the protocol; for the log
+	waits     bool  // an event loop waits for something to read; if not, a goroutine deals with it
+	shut      bool  // the sending side is shut
+	muted     bool  // it is sent answers only
+	mum       bool  // it is sent nothing: the client expects TLS, which is not there yet
+	fault     error // the server was about to break the protocol; for the log
 	dead      string
 	bye       *farewell
 	lastWrite time.Time
 	live      *time.Timer
+
+	// Where it is in its event loop; guarded by eventLoop.mu.
+	loop    *eventLoop // nil until it was in one
+	fd      int32
+	warm    int32         // its place in eventLoop.warm, from 1; 0 if it rests
+	heardAt time.Duration // when something came last, after opened
+	liveTo  time.Duration // when to call sayLive, likewise
 }
 
 // A farewell is how the server wants to end a connection: with a last frame,
@@ -101,7 +103,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{srv: s, nc: nc, opened: time.Now(), version: chatproto.V1, machine: chatproto.V1.Machine(), in: new(chatproto.Frame)}
 	c.reader = chatproto.NewReader((*input)(c))
 	c.socket = socketOf(nc)
-	c.heard = true
+	c.by = new(sweep)
 	c.answered.L = &c.mu
 	return c
 }
@@ -126,42 +128,41 @@ func (c *conn) info() ConnInfo {
 // serve runs the connection to its end. A panic, of a hook or of the server
 // itself, ends the program: what held a lock then must not be waited for.
 func (c *conn) serve() {
-	if c.open() {
-		c.resume()
-		return
-	}
-	c.finish()
+	c.goOn(c.open() && c.read())
 }
 
-// resume is serve, once the first line may come, or when an idle connection
-// has something to do.
-func (c *conn) resume() {
-	if c.sess != nil {
-		c.startHeartbeat()
+// goOn is what a connection's goroutine does after read: it leaves the
+// connection to an event loop, if that takes it, or ends it.
+func (c *conn) goOn(waits bool) {
+	for waits && !c.park() {
+		waits = c.read()
 	}
-	if !c.read() {
+	if !waits {
 		c.finish()
-		return
-	}
-	c.rest()
-	if !c.park() {
-		c.srv.running.Go(c.resume) // on a small stack
 	}
 }
 
-// read reads and applies requests until the connection is to end, or has said
-// nothing for so long that it is idle: it then reports true.
-func (c *conn) read() (idle bool) {
+// read reads and applies requests until the connection is to end, or there
+// is nothing left that an event loop could not wait for as well: it then
+// reports true.
+func (c *conn) read() (waits bool) {
 	for {
 		more := c.reader.Buffered()
-		if !more {
+		if !more && c.turn == nil {
 			c.by.flush()
 		}
-		if !c.mayRead(more) {
+		loops := !more && c.loops()
+		if !more && !loops {
+			c.stepAside()
+		}
+		if !c.mayRead(more || loops) {
 			return false
 		}
+		if loops {
+			return true
+		}
 		var err error
-		if !more && c.sess != nil && c.socket.ok() {
+		if !more && c.alone {
 			err = c.fill()
 		}
 		if err == nil {
@@ -175,9 +176,6 @@ func (c *conn) read() (idle bool) {
 			continue
 		}
 		var bad *chatproto.Error
-		if err == errIdle {
-			return true
-		}
 		if !errors.As(err, &bad) {
 			c.readFailed(err)
 			return false
@@ -186,15 +184,26 @@ func (c *conn) read() (idle bool) {
 	}
 }
 
+// stepAside lets what the requests so far have caused leave, for what comes next
+// may take its time. On an event loop it hands that over to another goroutine.
+// The caller holds no lock.
+func (c *conn) stepAside() {
+	c.by.flush()
+	if c.turn != nil {
+		c.turn.leave(c)
+		c.startHeartbeat()
+	}
+}
+
 // mayRead waits until there is room for what a request causes, sets the
-// deadline of the next read unless a line is at hand, and reports whether to
+// deadline of the next read unless nothing is read now, and reports whether to
 // read on.
-func (c *conn) mayRead(buffered bool) bool {
+func (c *conn) mayRead(noRead bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.crowded() {
 		c.mu.Unlock()
-		c.by.flush()
+		c.stepAside()
 		c.mu.Lock()
 		if c.crowded() {
 			c.answered.Wait()
@@ -203,11 +212,11 @@ func (c *conn) mayRead(buffered bool) bool {
 	if c.dead != "" || c.bye != nil || c.machine.Phase() >= chatproto.Closing {
 		return false
 	}
-	if !buffered {
+	if !noRead {
 		if !c.writing {
 			c.keepWritable()
 		}
-		c.arm()
+		c.nc.SetReadDeadline(c.deadline())
 	}
 	return true
 }
@@ -230,10 +239,22 @@ func (c *conn) deadline() time.Time {
 		return c.callee.until
 	case c.sess == nil:
 		return c.opened.Add(c.srv.LoginTimeout)
-	case c.beat == 0:
-		return time.Now().Add(c.srv.IdleTimeout)
 	}
-	return time.Now().Add(c.srv.Timeout)
+	return time.Now().Add(c.patience())
+}
+
+// patience is how long a client that is logged in may be silent.
+func (c *conn) patience() time.Duration {
+	if c.beat == 0 {
+		return c.srv.IdleTimeout
+	}
+	return c.srv.Timeout
+}
+
+// silent ends a connection whose client was silent for too long.
+func (c *conn) silent() {
+	c.readFailed(os.ErrDeadlineExceeded)
+	c.finish()
 }
 
 // badLine answers a line that was no frame.
@@ -324,7 +345,7 @@ func (c *conn) waitAnswered() {
 	defer c.mu.Unlock()
 	for len(c.slots) > 0 && c.dead == "" {
 		c.mu.Unlock()
-		c.by.flush()
+		c.stepAside()
 		c.mu.Lock()
 		if len(c.slots) > 0 && c.dead == "" {
 			c.answered.Wait()
@@ -336,6 +357,12 @@ func (c *conn) waitAnswered() {
 // what is buffered, reads a little longer so that the client sees the end and
 // not a reset, and lets the session linger.
 func (c *conn) finish() {
+	if c.loop != nil {
+		c.loop.remove(c)
+	}
+	if c.by == nil {
+		c.by = new(sweep)
+	}
 	c.mute() // no deliveries and events any more
 	if c.callee != nil && c.sess == nil {
 		close(c.callee.over)
@@ -370,9 +397,6 @@ func (c *conn) finish() {
 		c.drain()
 	}
 	s := c.srv
-	if c.parked {
-		s.idle.remove(c)
-	}
 	c.nc.Close()
 	s.strangers.leave(c)
 	if c.sess != nil {
@@ -392,6 +416,7 @@ func (c *conn) finish() {
 	if c.done != nil {
 		close(c.done)
 	}
+	s.running.Done()
 }
 
 // drain reads a little longer, so that the client sees the end and not a

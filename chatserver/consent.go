@@ -63,7 +63,7 @@ func (c *conn) askAddress(f *chatproto.Frame) {
 		hooks = c.srv.stepLocked(chatproto.ConsentAsk, p)
 	}
 	cs.mu.Unlock()
-	c.by.flush()
+	c.stepAside()
 	hooks()
 }
 
@@ -109,7 +109,7 @@ func (c *conn) consent(f *chatproto.Frame) {
 		hooks = c.srv.stepLocked(chatproto.ConsentGrant, p)
 	}
 	cs.mu.Unlock()
-	c.by.flush()
+	c.stepAside()
 	hooks()
 }
 
@@ -134,7 +134,7 @@ func (c *conn) revoke(f *chatproto.Frame) {
 		}
 		hooks := c.srv.stepLocked(chatproto.ConsentRevoke, pair{asker, c.user})
 		cs.mu.Unlock()
-		c.by.flush()
+		c.stepAside()
 		hooks()
 	}
 	c.reply(chatproto.ReplyOK, name)

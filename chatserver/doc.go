@@ -10,15 +10,18 @@
 //
 // What comes before the first line of a connection is dealt with in
 // opening.go: a PROXY header (proxy.go), the limits of strangers
-// (stranger.go), TLS (tls.go). Then its goroutine (conn.go) reads all frames
-// that one read brought in (input.go; what is idle has no goroutine, see
-// idle_linux.go). Each goes through the phase table (chatproto.Machine) to the
+// (stranger.go), TLS (tls.go). Its goroutine (conn.go) reads it until the login.
+// Then an event loop does, where there are any (loop_linux.go) and it is not
+// under TLS: it applies all frames that one read brought in, connection after
+// connection, and hands the loop over before anything that may block. Each
+// frame goes through the phase table (chatproto.Machine) to the
 // one function of its verb (request.go, and one file a concept: auth.go,
 // message.go, presence.go, block.go, consent.go). An accepted message enters
 // the mailboxes of its audience (mailbox.go) and the open batch of the
 // committer (commit.go, batch.go). A mailbox puts what may leave into its
-// connection's outbound buffer (outbound.go), and when the read is dealt with,
-// every connection that was touched is flushed once. Answers wait in the
+// connection's outbound buffer (outbound.go), and when the read, or the loop's
+// round of reads, is dealt with, every connection that was touched is flushed
+// once. Answers wait in the
 // connection's queue of replies (reply.go) until their message is stored or
 // delivered, and leave in the order of the requests. Who is away and wants to be
 // called is (dialback.go, dialler.go), and its connection served like any other.
@@ -41,6 +44,8 @@
 //	origin.waitMu    mailboxes that wait for an origin's window to be stored
 //	committer.mu     the open batch
 //	conn.mu          one connection: its phase, replies and outbound buffer
+//	eventLoops.mu    which event loops there are
+//	eventLoop.mu     which connections one of them reads
 //	attempts.mu      failed logins, and where logins came from
 //	deriver.mu       keys derived of passwords
 //	strangers.mu     connections that are not logged in

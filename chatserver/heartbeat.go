@@ -15,8 +15,8 @@ func (c *conn) silence() time.Duration {
 }
 
 // startHeartbeat tells a client that has a heartbeat of its own that the
-// server lives, when nothing else does. An idle connection has no timer: those
-// who watch it see to that (idle_linux.go).
+// server lives, when nothing else does. Who is in an event loop has no timer: the loop
+// sees to that (loop_linux.go).
 func (c *conn) startHeartbeat() {
 	every := c.silence()
 	c.mu.Lock()
@@ -25,7 +25,7 @@ func (c *conn) startHeartbeat() {
 		return
 	}
 	wait := every
-	if c.parked { // else it is the login, whose answer is still to be written
+	if c.loop != nil || c.alone { // else it is the login, whose answer is still to be written
 		wait = max(every-time.Since(c.lastWrite), 0)
 	}
 	c.live = c.srv.after(wait, c.heartbeat)
@@ -37,13 +37,6 @@ func (c *conn) stopHeartbeat() {
 		c.live.Stop()
 		c.live = nil
 	}
-}
-
-// nextLive is when sayLive is to be called first, after opened.
-func (c *conn) nextLive() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.lastWrite.Sub(c.opened) + c.silence()
 }
 
 func (c *conn) heartbeat() {

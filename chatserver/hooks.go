@@ -16,8 +16,8 @@ import (
 // request goes to the client as it is; any other becomes code 451 with a fixed
 // sentence, and its text goes to the log alone.
 //
-// Hooks run on the goroutine of the connection concerned, in the order in
-// which things happen there; where several connections are concerned, or a
+// Hooks of one connection run one after the other, in the order in which
+// things happen there; where several connections are concerned, or a
 // timer, the comment says which. A hook may block: it holds up that one
 // connection, and no lock is held meanwhile. The context ends with the
 // server. A panic in a hook is not caught.
@@ -48,8 +48,8 @@ type Hooks struct {
 	// message may run before, after or beside it.
 	OnAccepted func(ctx context.Context, m Accepted)
 	// OnDelivered tells that a recipient acknowledged a message (or, if it
-	// does not acknowledge, that the message was written to it). It runs on
-	// the goroutine of the recipient's connection.
+	// does not acknowledge, that the message was written to it). It is a
+	// hook of the recipient's connection.
 	OnDelivered func(ctx context.Context, d Delivered)
 
 	// OnConsentAsked, OnConsentGranted and OnConsentRevoked tell how a

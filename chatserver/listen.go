@@ -59,7 +59,7 @@ func (c *conn) listen(f *chatproto.Frame) {
 		fields = []field{{"lease", millis(c.srv.Lease)}}
 	}
 	c.reply(chatproto.ReplyOK, "", fields...)
-	c.by.flush()
+	c.stepAside()
 	for _, hook := range hooks {
 		hook()
 	}

@@ -271,7 +271,7 @@ func (c *conn) ackd(f *chatproto.Frame) {
 	}
 	taken := uint64(c.taken)
 	if !ok || count < taken || count-taken > uint64(chatproto.V1.Limits.InFlight) ||
-		!c.acknowledged(c.user, int(count-taken), &c.by) {
+		!c.acknowledged(c.user, int(count-taken), c.by) {
 		c.goodbye("protocol", "ACKD counts what was not delivered")
 		return
 	}
@@ -285,12 +285,19 @@ func (c *conn) acknowledged(u *user, n int, by *sweep) bool {
 		return false
 	}
 	c.srv.delivered(acked, u, !c.acks, by)
+	var told []*message
 	if c.srv.Hooks.OnDelivered != nil {
-		by.flush()
-		c.srv.tellDelivered(acked, u)
+		told = slices.Clone(acked)
 	}
 	clear(acked)
 	by.acked = acked[:0]
+	if len(told) > 0 {
+		by.flush()
+		if c.acks { // it is c's own goroutine
+			c.stepAside()
+		}
+		c.srv.tellDelivered(told, u)
+	}
 	return true
 }
 

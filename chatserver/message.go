@@ -181,7 +181,7 @@ func (c *conn) accept(f *chatproto.Frame, target *user) {
 			o.bar = n
 		}
 		o.remember(m)
-		c.srv.commit.add(m, o, &c.by)
+		c.srv.commit.add(m, o, c.by)
 		c.srv.counters.accepted.Add(1)
 	}
 	o.mu.Unlock()
@@ -190,7 +190,7 @@ func (c *conn) accept(f *chatproto.Frame, target *user) {
 		return
 	}
 	if hook := c.srv.Hooks.OnAccepted; hook != nil {
-		c.by.flush()
+		c.stepAside()
 		hook(c.srv.ctx, Accepted{m.id, c.user.name, name(target), audience})
 	}
 	c.answerWhenSettled(m, skipped)
@@ -204,7 +204,7 @@ func (c *conn) awaitPlace(o *origin) bool {
 	if c.tag == 0 || m == nil || m.id.N == c.tag || m.settled.Load() != unsettled {
 		return true
 	}
-	c.by.flush()
+	c.stepAside()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.dead == "" && m.settled.Load() == unsettled {
@@ -343,7 +343,7 @@ func (c *conn) authorize(f *chatproto.Frame, target *user) *chatproto.Error {
 	if known {
 		return nil
 	}
-	c.by.flush()
+	c.stepAside()
 	if err := hook(c.srv.ctx, Outgoing{c.user.name, name(target), string(f.Description)}); err != nil {
 		return c.srv.refusal(c.verb, err)
 	}
@@ -404,10 +404,10 @@ func (c *conn) deliver(m *message, target *user) (skipped int, refused *chatprot
 	s := c.srv
 	if target != nil {
 		m.left.Store(1)
-		refused = target.box.accept(m, &c.by)
+		refused = target.box.accept(m, c.by)
 		if refused == chatproto.ErrBlocked && s.HideBlocks {
 			m.to = s.shadow(target.name, c.user.name)
-			refused = m.to.box.accept(m, &c.by)
+			refused = m.to.box.accept(m, c.by)
 		}
 		return 0, refused
 	}
@@ -422,7 +422,7 @@ func (c *conn) deliver(m *message, target *user) (skipped int, refused *chatprot
 			continue
 		}
 		m.left.Add(1)
-		if u.box.accept(m, &c.by) != nil {
+		if u.box.accept(m, c.by) != nil {
 			m.left.Add(-1)
 			skipped++
 			continue

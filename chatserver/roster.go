@@ -128,7 +128,7 @@ func (c *conn) userNamed(name []byte) (*user, error) {
 	if u != nil && !u.unsure.Load() {
 		return u, nil
 	}
-	c.by.flush()
+	c.stepAside()
 	return s.user(s.ctx, string(name))
 }
 

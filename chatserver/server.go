@@ -153,7 +153,7 @@ type Server struct {
 
 	tls       *tls.Config // made of TLSConfig; nil without
 	strangers strangers
-	idle      idlers
+	loops     eventLoops
 	restAfter time.Duration // set by tests; 0 is the constant
 	onRest    func()        // likewise: a connection is idle
 	failures  rates         // logins that failed, by source
@@ -325,7 +325,8 @@ func (s *Server) serve(c *conn) bool {
 		return false
 	}
 	s.conns[c] = true
-	s.running.Go(c.serve)
+	s.running.Add(1)
+	go c.serve()
 	return true
 }
 

@@ -20,12 +20,12 @@ func (c *conn) login(ctx context.Context, u *user, a attempt) {
 	if c.callee != nil && c.sess != nil {
 		close(c.callee.over)
 	}
-	c.by.flush()
+	c.stepAside()
 	for _, hook := range hooks {
 		hook()
 	}
 	if hook := s.Hooks.OnLogin; isNew && hook != nil {
-		c.by.flush()
+		c.stepAside()
 		hook(s.ctx, c.info())
 	}
 }
@@ -197,7 +197,7 @@ func (c *conn) attach(sess *session, known, isNew bool) (written []*message) {
 		token = sess.newToken()
 	}
 	written = u.box.attach(c, func(waiting int) { c.welcome(o, isNew, known, high, waiting, token) })
-	c.srv.delivered(written, u, true, &c.by)
+	c.srv.delivered(written, u, true, c.by)
 	c.srv.consents.mu.Lock() // what waited comes before what happens now
 	c.repeatEnded()
 	sess.mu.Lock()
@@ -345,7 +345,7 @@ func (sess *session) over() bool { return sess.ended.Load() }
 // quit answers QUIT: the session ends, the client hears nothing more of it.
 func (c *conn) quit() {
 	if c.sess != nil {
-		c.by.flush()
+		c.stepAside()
 		c.srv.end(c.sess, c, "logout")
 	}
 	c.why = "logout"

@@ -88,7 +88,7 @@ func (s *Server) endAll(ctx context.Context) (errs *multierror.Error) {
 	}
 	go func() {
 		s.running.Wait()
-		s.idle.close()
+		s.loops.close()
 		if !s.commit.stop(s.ctx.Done()) {
 			s.stopErr = errHung
 		} else if err := s.commit.failure(); err != nil {

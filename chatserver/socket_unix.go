@@ -36,12 +36,12 @@ type ioCall struct {
 	n    int
 	err  error
 
-	readFn, writeFn func(uintptr) bool
+	readFn, tryFn, writeFn func(uintptr) bool
 }
 
 var ioCalls = sync.Pool{New: func() any {
 	c := new(ioCall)
-	c.readFn, c.writeFn = c.read, c.write
+	c.readFn, c.tryFn, c.writeFn = c.read, c.try, c.write
 	return c
 }}
 
@@ -55,6 +55,14 @@ func (c *ioCall) read(fd uintptr) bool {
 			c.into.takeBack()
 			return false
 		default:
+			return true
+		}
+	}
+}
+
+func (c *ioCall) try(fd uintptr) bool {
+	for {
+		if c.n, c.err = syscall.Read(int(fd), c.buf); c.err != syscall.EINTR {
 			return true
 		}
 	}

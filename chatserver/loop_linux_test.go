@@ -1,0 +1,282 @@
+package chatserver
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// An idler is a client of a server on whose connections rest follows at once.
+type idler struct {
+	net.Conn
+	*bufio.Reader
+	t *testing.T
+}
+
+func (i *idler) say(format string, args ...any) {
+	i.t.Helper()
+	if _, err := fmt.Fprintf(i, format, args...); err != nil {
+		i.t.Error(err)
+	}
+}
+
+func (i *idler) want(prefix string) {
+	i.t.Helper()
+	for {
+		l, err := i.ReadString('\n')
+		if strings.HasPrefix(l, "LIVE") {
+			continue
+		}
+		if !strings.HasPrefix(l, prefix) || prefix == "" && err == nil {
+			i.t.Errorf("got %q, %v, want %q", l, err, prefix)
+		}
+		return
+	}
+}
+
+// restless starts a server whose connections are idle after a moment, and
+// tells how many came to be.
+func restless(t *testing.T, srv *Server) (dial func(user string) *idler, rested chan struct{}) {
+	return restlessAt(t, srv, "tcp", "127.0.0.1:0")
+}
+
+func restlessAt(t *testing.T, srv *Server, network, address string) (dial func(user string) *idler, rested chan struct{}) {
+	rested = make(chan struct{}, 1000)
+	if srv.Accounts == nil {
+		srv.Accounts = Credentials{"A": "a", "B": "b"}
+	}
+	srv.restAfter, srv.onRest = time.Millisecond, func() { rested <- struct{}{} }
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Close() })
+	return func(user string) *idler {
+		nc, err := net.Dial(network, l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { nc.Close() })
+		i := &idler{nc, bufio.NewReader(nc), t}
+		i.say("HELO v=1 acks=1 pres=0 beat=60000\r\nAUTH user=%s pass=%s origin=%s\r\n",
+			user, srv.Accounts.(Credentials)[user], strings.ToLower(strings.TrimPrefix(user, "u")))
+		i.want("220 ")
+		i.want("230 ")
+		return i
+	}, rested
+}
+
+// watched is how many connections the event loops have.
+func watched(srv *Server) (n int) {
+	srv.loops.mu.Lock()
+	defer srv.loops.mu.Unlock()
+	for _, l := range srv.loops.all {
+		l.mu.Lock()
+		n += len(l.conns)
+		l.mu.Unlock()
+	}
+	return n
+}
+
+// TestIdle: a connection that has no goroutine takes what comes from either
+// side, also a line in pieces, and its end.
+func TestIdle(t *testing.T) {
+	srv := new(Server)
+	dial, rested := restless(t, srv)
+	a, b := dial("A"), dial("B")
+	<-rested
+	<-rested
+	for n := 1; n < 20; n++ {
+		a.say("SEND n=%d to=B :he", n)
+		<-rested // with a line in part
+		a.say("llo\r\n")
+		b.want(fmt.Sprintf("MESG from=A id=a.%d ", n))
+		b.say("ACKD count=%d\r\n", n)
+		a.want("201 ")
+		<-rested
+		<-rested
+	}
+	b.Close()
+	a.say("SEND n=20 to=B :you there?\r\n")
+	a.want("201 n=20 how=stored")
+	if n := watched(srv); n > 1 {
+		t.Errorf("%d connections are watched", n)
+	}
+}
+
+// TestIdleIsSilent: who is idle for too long is logged out.
+func TestIdleIsSilent(t *testing.T) {
+	srv := &Server{Timeout: time.Second} // of which a login takes a part
+	dial, rested := restless(t, srv)
+	a := dial("A")
+	<-rested
+	a.want("GBYE why=timeout")
+	a.want("")
+}
+
+// TestIdleGoodbye: who is idle is told goodbye, and cut.
+func TestIdleGoodbye(t *testing.T) {
+	srv := new(Server)
+	dial, rested := restless(t, srv)
+	a := dial("A")
+	<-rested
+	other := dial("A") // from the same origin: it takes the session over
+	a.want("")
+	<-rested
+	if err := srv.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	other.want("GBYE why=shutdown")
+	other.want("")
+	if n := watched(srv); n > 0 {
+		t.Errorf("%d connections are watched", n)
+	}
+}
+
+// TestIdleHeartbeat: who is idle is told that the server lives, as often as he
+// asked for, and not sooner because of what was said meanwhile.
+func TestIdleHeartbeat(t *testing.T) {
+	srv := &Server{Heartbeat: time.Second}
+	dial, rested := restless(t, srv)
+	begun := time.Now()
+	a := dial("A")
+	<-rested
+	for n := range time.Duration(2) {
+		if l, err := a.ReadString('\n'); l != "LIVE\r\n" {
+			t.Fatalf("got %q, %v, want LIVE", l, err)
+		}
+		// Between two that come can be less time than between their going out.
+		if since := time.Since(begun); since < (n+1)*900*time.Millisecond {
+			t.Errorf("the server lived %d times in %v", n+1, since)
+		}
+	}
+	select {
+	case <-rested:
+		t.Error("a goroutine was started to say so")
+	default:
+	}
+	a.say("LIVE\r\n") // it has a goroutine again
+	<-rested
+	if l, err := a.ReadString('\n'); l != "LIVE\r\n" {
+		t.Errorf("got %q, %v, want LIVE", l, err)
+	}
+}
+
+// onLoops logs in two users for each event loop, so that every connection has
+// another on its loop.
+func onLoops(t *testing.T, srv *Server) (all []*idler) {
+	names := Credentials{}
+	for i := range 2 * runtime.GOMAXPROCS(0) {
+		names[fmt.Sprint("u", i+1)] = "x"
+	}
+	srv.Accounts = names
+	dial, _ := restlessAt(t, srv, "unix", filepath.Join(t.TempDir(), "chat"))
+	for i := range len(names) {
+		all = append(all, dial(fmt.Sprint("u", i+1)))
+	}
+	return all
+}
+
+// TestLoopBlocks: a hook that takes its time holds up one connection and no
+// other, whatever loop they are on.
+func TestLoopBlocks(t *testing.T) {
+	blocked, release := make(chan bool), make(chan bool)
+	srv := &Server{Hooks: Hooks{AuthorizeMessage: func(context.Context, Outgoing) error {
+		blocked <- true
+		<-release
+		return nil
+	}}}
+	all := onLoops(t, srv)
+	a := all[0]
+	a.say("CAST n=1 :one\r\nBLOK n=2 user=u1\r\n")
+	<-blocked
+	for _, i := range all[1:] {
+		i.say("LSTN n=1 padding=%s\r\n", strings.Repeat("x", 100)) // longer than what a has said
+		i.want("501 n=1 ")
+	}
+	release <- true
+	a.want("201 n=1 ")
+	a.want("550 n=2 ")
+	a.say("CAST n=3 :two\r\n") // it is back on its loop
+	<-blocked
+	release <- true
+	a.want("201 n=3 ")
+}
+
+// TestLoopNotRead: who asks and does not read the answers is not read from;
+// that holds up nobody else, and loses nothing.
+func TestLoopNotRead(t *testing.T) {
+	srv := &Server{Limits: Limits{OutboundBytes: 8000}}
+	all := onLoops(t, srv)
+	a := all[0]
+	stuck, asked := make(chan bool), make(chan int)
+	go func() {
+		n := 0
+		for {
+			a.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+			if _, err := fmt.Fprintf(a, "BLOK n=%d user=u1\r\n", n+1); err != nil {
+				break
+			}
+			n++
+		}
+		close(stuck)
+		asked <- n
+	}()
+	<-stuck
+	for _, i := range all[1:] {
+		i.say("LSTN n=1\r\n")
+		i.want("501 n=1 ")
+	}
+	for n, end := 1, <-asked; n <= end && !t.Failed(); n++ {
+		a.want(fmt.Sprintf("550 n=%d ", n))
+	}
+}
+
+// TestLoopOverlong: who is in the middle of a line that is too long holds up
+// nobody else, is told when it ends, and goes on.
+func TestLoopOverlong(t *testing.T) {
+	all := onLoops(t, new(Server))
+	a := all[0]
+	a.say("BLOK n=1 user=%s", strings.Repeat("x", 30<<10))
+	a.say("%s", strings.Repeat("x", 20<<10))
+	for _, i := range all[1:] {
+		i.say("LSTN n=1\r\n")
+		i.want("501 n=1 ")
+	}
+	a.say("\r\nBLOK n=2 user=u1\r\n")
+	a.want("500 ")
+	a.want("550 n=2 ")
+}
+
+// TestLoopless: where there is no event loop a connection reads by itself.
+func TestLoopless(t *testing.T) {
+	srv := &Server{Timeout: time.Second}
+	srv.loops.over = true
+	dial, _ := restless(t, srv)
+	a, b := dial("A"), dial("B")
+	a.say("SEND n=1 to=B :he")
+	a.say("%s", "llo\r\nSEND n=2 to=B :"+strings.Repeat("x", 60<<10)+"\r\nSEND n=3 to=B :again\r\n")
+	b.want("MESG from=A id=a.1 ")
+	b.want("MESG from=A id=a.3 ")
+	b.say("ACKD count=2\r\n")
+	a.want("201 n=1 ")
+	a.want("500 ")
+	a.want("201 n=3 ")
+	other := dial("A")
+	a.want("")
+	b.say("QUIT n=1\r\n")
+	b.want("221 n=1")
+	b.want("")
+	other.want("GBYE why=timeout")
+	other.want("")
+	if n := watched(srv); n > 0 {
+		t.Errorf("%d connections are watched", n)
+	}
+}
