@@ -22,19 +22,18 @@ import (
 // An awayClient is a small client that goes away. Wrong is what it does not do
 // right, "" being nothing.
 type awayClient struct {
-	wrong    string
-	addr     string
-	account  Account
-	id       identity
-	ln       net.Listener
-	calls    chan net.Conn
-	away     chan bool // holds a value while calls are taken
-	origin   string
-	token    string
-	known    string
-	server   []byte // its certificate
-	lease    time.Duration
-	messages int // on this connection
+	wrong   string
+	addr    string
+	account Account
+	id      identity
+	ln      net.Listener
+	calls   chan net.Conn
+	away    chan bool // holds a value while calls are taken
+	origin  string
+	token   string
+	known   string
+	server  []byte // its certificate
+	lease   time.Duration
 }
 
 // How a connection of an awayClient ends, but for errors.
