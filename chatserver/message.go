@@ -416,7 +416,7 @@ func (c *conn) deliver(m *message, target *user) (skipped int, refused *chatprot
 	defer s.roster.mu.RUnlock()
 	m.cast = make([]*user, 0, len(s.roster.online))
 	m.left.Store(1) // held until the audience is complete
-	for _, sess := range s.roster.online {
+	for _, sess := range s.roster.sorted {
 		u := sess.user
 		if u == c.user || u.blocks(c.user.name) {
 			continue

@@ -197,7 +197,7 @@ func (r *roster) place(name string) (i int, ok bool) {
 func (r *roster) each(f func(*session)) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for _, sess := range r.online {
+	for _, sess := range r.sorted {
 		f(sess)
 	}
 }
