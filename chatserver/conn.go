@@ -83,11 +83,12 @@ type conn struct {
 	lastWrite time.Time
 	live      *time.Timer
 
-	// Where it is in its event loop; guarded by eventLoop.mu.
+	// Where it is in its event loop; guarded by eventLoop.mu. What the loop reads
+	// of it sets heardAt, which only the loop looks at, without.
 	loop    *eventLoop // nil until it was in one
 	fd      int32
 	warm    int32         // its place in eventLoop.warm, from 1; 0 if it rests
-	heardAt time.Duration // when something came last, after opened
+	heardAt time.Duration // when a line came last, after opened
 	liveTo  time.Duration // when to call sayLive, likewise
 }
 
@@ -332,6 +333,9 @@ func (c *conn) abort(why string) {
 	if c.dead == "" {
 		c.dead = why
 		c.out = nil
+		if c.waits { // or epoll would watch it for as long as somebody has a copy of the descriptor
+			c.loop.remove(c)
+		}
 		c.transport().Close() // wakes reader and writer
 		c.answered.Broadcast()
 		c.rouse()

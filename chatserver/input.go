@@ -29,7 +29,7 @@ func (c *conn) fill() error {
 			return err
 		}
 		c.reader.Refill(c.lent.octets[:], len(c.reader.Rest())+n)
-		if !c.mayRead(c.reader.Buffered()) {
+		if !c.mayRead(true) { // the deadline stays: a part of a line is no sign of life (SPEC section 7.3)
 			return os.ErrDeadlineExceeded // somebody ended it
 		}
 	}

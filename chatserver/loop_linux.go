@@ -71,8 +71,16 @@ func newEventLoop(s *Server) (*eventLoop, error) {
 		return nil, err
 	}
 	syscall.SetNonblock(fd, true) // for os.NewFile
-	l := &eventLoop{srv: s, epoll: os.NewFile(uintptr(fd), "epoll"), fd: fd, conns: make(map[int32]*conn)}
-	if l.wait, err = l.epoll.SyscallConn(); err != nil {
+	return loopOn(s, fd)
+}
+
+// loopOn returns a loop on an epoll that is set not to block.
+func loopOn(s *Server, fd int) (l *eventLoop, err error) {
+	l = &eventLoop{srv: s, epoll: os.NewFile(uintptr(fd), "epoll"), fd: fd, conns: make(map[int32]*conn)}
+	if l.wait, err = l.epoll.SyscallConn(); err == nil {
+		err = l.epoll.SetReadDeadline(time.Time{}) // fails if the runtime could not take it in
+	}
+	if err != nil {
 		l.epoll.Close()
 		return nil, err
 	}
@@ -206,6 +214,10 @@ func (l *eventLoop) next() bool {
 		if err != nil && !os.IsTimeout(err) {
 			return false
 		}
+		if l.wait.Control(func(fd uintptr) { l.poll(fd) }); l.found > 0 { // Read has not, if to look took until the next
+			l.collect()
+			return true
+		}
 	}
 }
 
@@ -216,7 +228,6 @@ func (l *eventLoop) collect() {
 	defer l.mu.Unlock()
 	for i := range l.events[:l.found] {
 		if c := l.conns[l.events[i].Fd]; c != nil {
-			c.heardAt = l.now.Sub(c.opened)
 			l.warmUp(c)
 			l.ready = append(l.ready, c)
 		}
@@ -243,6 +254,9 @@ func (l *eventLoop) turn(c *conn) bool {
 		waits = false
 		c.readFailed(err)
 	} else if n > 0 {
+		if c.reader.Buffered() { // a part of a line is no sign of life (SPEC section 7.3)
+			c.heardAt = l.now.Sub(c.opened)
+		}
 		waits = c.read()
 	}
 	if c.turn == nil {
@@ -311,6 +325,7 @@ func (l *eventLoop) look(every time.Duration) {
 	}
 	for _, c := range silent {
 		if c.wake() {
+			l.remove(c) // before its logout, which may have to wait
 			go c.silent()
 		}
 	}

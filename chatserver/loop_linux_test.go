@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -119,6 +120,51 @@ func TestIdleIsSilent(t *testing.T) {
 	<-rested
 	a.want("GBYE why=timeout")
 	a.want("")
+}
+
+// TestIdleSilentLeaves: who is logged out for being silent has left the loop
+// before that waits for anything: nobody is woken by what he says then.
+func TestIdleSilentLeaves(t *testing.T) {
+	srv := &Server{Timeout: time.Second}
+	dial, rested := restless(t, srv)
+	dial("A")
+	<-rested
+	u, err := srv.startedUser("A")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.login.Lock() // somebody logs in, and it takes his time
+	defer u.login.Unlock()
+	for end := time.Now().Add(10 * time.Second); watched(srv) > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("who is silent is still watched")
+		}
+	}
+}
+
+// TestPartIsSilent: a part of a line is no sign of life (SPEC section 7.3), in
+// an event loop and without one.
+func TestPartIsSilent(t *testing.T) {
+	for _, loopless := range []bool{false, true} {
+		srv := &Server{Timeout: time.Second}
+		srv.loops.over = loopless
+		dial, _ := restless(t, srv)
+		a := dial("A")
+		ended := make(chan bool)
+		go func() {
+			a.SetReadDeadline(time.Now().Add(10 * time.Second))
+			a.want("GBYE why=timeout")
+			close(ended)
+		}()
+		for told := false; !told; {
+			a.Write([]byte("x"))
+			select {
+			case <-ended:
+				told = true
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}
 }
 
 // TestIdleGoodbye: who is idle is told goodbye, and cut.
@@ -253,6 +299,60 @@ func TestLoopOverlong(t *testing.T) {
 	a.say("\r\nBLOK n=2 user=u1\r\n")
 	a.want("500 ")
 	a.want("550 n=2 ")
+}
+
+// TestLoopLooksLong: a loop that takes longer to look at its connections than
+// it has until the next time reads them nevertheless.
+func TestLoopLooksLong(t *testing.T) {
+	srv := new(Server)
+	dial, _ := restless(t, srv)
+	srv.restAfter, srv.onRest = time.Nanosecond, nil
+	a := dial("A")
+	a.SetReadDeadline(time.Now().Add(10 * time.Second))
+	a.say("BLOK n=1 user=A\r\n")
+	a.want("550 n=1 ")
+}
+
+// TestLoopCut: a connection that is cut is not watched any more, also if the
+// application has a copy of its descriptor.
+func TestLoopCut(t *testing.T) {
+	srv := new(Server)
+	dial, rested := restless(t, srv)
+	a := dial("A")
+	<-rested
+	u, err := srv.startedUser("A")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := srv.roster.session(u.name).attached().nc.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	dial("A") // takes the session over
+	<-rested
+	a.say("LIVE\r\n")
+	srv.loops.mu.Lock()
+	defer srv.loops.mu.Unlock()
+	for _, l := range srv.loops.all {
+		var events [1]syscall.EpollEvent
+		if n, err := syscall.EpollWait(l.fd, events[:], 100); n != 0 {
+			t.Errorf("%d events, %v, of a connection that is cut", n, err)
+		}
+	}
+}
+
+// TestLoopOn: there is no loop on what the runtime does not wait for, as when
+// it may not watch any more: it would end at its first wait.
+func TestLoopOn(t *testing.T) {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC) // it blocks, so the runtime leaves it alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := loopOn(new(Server), fd); err == nil {
+		l.epoll.Close()
+		t.Error("there is a loop")
+	}
 }
 
 // TestLoopless: where there is no event loop a connection reads by itself.
