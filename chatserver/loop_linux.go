@@ -37,6 +37,7 @@ type eventLoop struct {
 	by     sweep        // what it touched
 	lent   *inputBuffer // what is read into
 	lookAt time.Time    // when to look at the connections that say nothing
+	rounds int          // since then
 	warm   []*conn      // have said something since they rested; guarded by mu
 
 	mu    sync.Mutex
@@ -46,6 +47,10 @@ type eventLoop struct {
 
 // eventsPerRound bounds for how many connections what one caused may wait.
 const eventsPerRound = 64
+
+// roundsToLook is for how many rounds a loop that always has something to read
+// puts off to look at those who say nothing, at most.
+const roundsToLook = 256
 
 // lookEvery is how often the connections are looked at that say nothing: for
 // their deadlines, and whether they rest.
@@ -195,17 +200,23 @@ func (l *eventLoop) run() {
 // next waits for the next round. It reports false if the loop is closed.
 func (l *eventLoop) next() bool {
 	for {
-		l.now = time.Now()
+		l.now, l.found = time.Now(), 0
 		if !l.now.Before(l.lookAt) {
+			// Who seems to be silent may have said something that is not read yet, all
+			// the more after the whole machine stood still.
+			l.rounds++
+			if l.rounds < roundsToLook && l.wait.Control(func(fd uintptr) { l.poll(fd) }) == nil && l.found > 0 {
+				l.collect()
+				return true
+			}
 			every := lookEvery
 			if l.srv.restAfter > 0 {
 				every = l.srv.restAfter
 			}
 			l.look(every)
-			l.lookAt = l.now.Add(every)
+			l.rounds, l.lookAt = 0, l.now.Add(every)
 			l.epoll.SetReadDeadline(l.lookAt)
 		}
-		l.found = 0
 		err := l.wait.Read(l.poll)
 		if l.found > 0 {
 			l.collect()
@@ -214,18 +225,14 @@ func (l *eventLoop) next() bool {
 		if err != nil && !os.IsTimeout(err) {
 			return false
 		}
-		if l.wait.Control(func(fd uintptr) { l.poll(fd) }); l.found > 0 { // Read has not, if to look took until the next
-			l.collect()
-			return true
-		}
 	}
 }
 
 // collect finds the connections that have something to read.
 func (l *eventLoop) collect() {
-	l.now = time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.now = time.Now()
 	for i := range l.events[:l.found] {
 		if c := l.conns[l.events[i].Fd]; c != nil {
 			l.warmUp(c)

@@ -135,7 +135,7 @@ func TestIdleSilentLeaves(t *testing.T) {
 	}
 	u.login.Lock() // somebody logs in, and it takes his time
 	defer u.login.Unlock()
-	for end := time.Now().Add(10 * time.Second); watched(srv) > 0; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); watched(srv) > 0; <-time.After(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("who is silent is still watched")
 		}
@@ -218,16 +218,22 @@ func TestIdleHeartbeat(t *testing.T) {
 // onLoops logs in two users for each event loop, so that every connection has
 // another on its loop.
 func onLoops(t *testing.T, srv *Server) (all []*idler) {
+	all, _ = manyOnLoops(t, srv, 2)
+	return all
+}
+
+// manyOnLoops is onLoops with so many for each.
+func manyOnLoops(t *testing.T, srv *Server, each int) (all []*idler, rested chan struct{}) {
 	names := Credentials{}
-	for i := range 2 * runtime.GOMAXPROCS(0) {
+	for i := range each * runtime.GOMAXPROCS(0) {
 		names[fmt.Sprint("u", i+1)] = "x"
 	}
 	srv.Accounts = names
-	dial, _ := restlessAt(t, srv, "unix", filepath.Join(t.TempDir(), "chat"))
+	dial, rested := restlessAt(t, srv, "unix", filepath.Join(t.TempDir(), "chat"))
 	for i := range len(names) {
 		all = append(all, dial(fmt.Sprint("u", i+1)))
 	}
-	return all
+	return all, rested
 }
 
 // TestLoopBlocks: a hook that takes its time holds up one connection and no
@@ -378,5 +384,39 @@ func TestLoopless(t *testing.T) {
 	other.want("")
 	if n := watched(srv); n > 0 {
 		t.Errorf("%d connections are watched", n)
+	}
+}
+
+// TestLoopStall: a machine that stood still for longer than the Timeout logs
+// out nobody who has said something meanwhile.
+func TestLoopStall(t *testing.T) {
+	var srv *Server
+	var all []*idler
+	var rested chan struct{}
+	for timeout := 2 * time.Second; ; timeout *= 2 {
+		begun := time.Now()
+		srv = &Server{Timeout: timeout}
+		all, rested = manyOnLoops(t, srv, eventsPerRound+10)
+		for range all {
+			<-rested
+		}
+		if time.Since(begun) < timeout/2 { // else a slow machine might log out the first of them
+			break
+		}
+		srv.Close()
+	}
+	for _, l := range srv.loops.all {
+		l.mu.Lock() // before it looks the next time, which is soon
+	}
+	<-time.After(100 * time.Millisecond)
+	for _, i := range all {
+		i.say("LSTN n=1\r\n")
+	}
+	<-time.After(srv.Timeout) // all of them would be silent for too long by now
+	for _, l := range srv.loops.all {
+		l.mu.Unlock()
+	}
+	for _, i := range all {
+		i.want("501 n=1 ")
 	}
 }
