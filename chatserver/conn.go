@@ -36,6 +36,7 @@ type conn struct {
 	callable bool    // it may be called back
 	ended    bool    // it says nothing more
 	alone    bool    // no event loop takes it: it has a goroutine always
+	once     bool    // none does now
 	failed   int32   // logins, for a wrong password or proof
 	verb     chatproto.Code
 	tag      uint64 // the request's number, 0 if it has none
@@ -73,6 +74,7 @@ type conn struct {
 	handed    int // of them, taken out of it to be written
 	presence  map[string]bool
 	writing   bool
+	fd        int32 // the socket, once it is the connection's own (conn.own); before, 0
 	waits     bool  // an event loop waits for something to read; if not, a goroutine deals with it
 	shut      bool  // the sending side is shut
 	muted     bool  // it is sent answers only
@@ -85,8 +87,7 @@ type conn struct {
 
 	// Where it is in its event loop; guarded by eventLoop.mu. What the loop reads
 	// of it sets heardAt, which only the loop looks at, without.
-	loop    *eventLoop // nil until it was in one
-	fd      int32
+	loop    *eventLoop    // nil until it was in one
 	warm    int32         // its place in eventLoop.warm, from 1; 0 if it rests
 	heardAt time.Duration // when a line came last, after opened
 	liveTo  time.Duration // when to call sayLive, likewise
@@ -155,6 +156,9 @@ func (c *conn) read() (waits bool) {
 		loops := !more && c.loops()
 		if !more && !loops {
 			c.stepAside()
+			if err := c.resume(); err != nil {
+				c.die(err.Error())
+			}
 		}
 		if !c.mayRead(more || loops) {
 			return false
@@ -163,7 +167,8 @@ func (c *conn) read() (waits bool) {
 			return true
 		}
 		var err error
-		if !more && c.alone {
+		if !more && (c.alone || c.once) {
+			c.once = false
 			err = c.fill()
 		}
 		if err == nil {
@@ -336,7 +341,8 @@ func (c *conn) abort(why string) {
 		if c.waits { // or epoll would watch it for as long as somebody has a copy of the descriptor
 			c.loop.remove(c)
 		}
-		c.transport().Close() // wakes reader and writer
+		c.shutDown() // both wake reader and writer
+		c.transport().Close()
 		c.answered.Broadcast()
 		c.rouse()
 	}
@@ -402,6 +408,7 @@ func (c *conn) finish() {
 	}
 	s := c.srv
 	c.nc.Close()
+	c.closeOwn()
 	s.strangers.leave(c)
 	if c.sess != nil {
 		c.user.box.detach(c) // what was written to a client that does not acknowledge is out of it by now
@@ -431,6 +438,9 @@ func (c *conn) drain() {
 			return
 		}
 		defer x.drained()
+	}
+	if c.resume() != nil {
+		return
 	}
 	nc := c.transport()
 	nc.SetReadDeadline(time.Now().Add(time.Second))

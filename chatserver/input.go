@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"sync"
-	"time"
 
 	"github.com/parleyproto/parley/chatproto"
 )
@@ -24,7 +23,7 @@ var inputs = sync.Pool{New: func() any { return new(inputBuffer) }}
 // there is nothing to read the connection has no buffer.
 func (c *conn) fill() error {
 	for !c.reader.Buffered() && len(c.reader.Rest()) < c.version.Limits.Frame {
-		n, err := c.socket.read(c)
+		n, err := c.inbound().read(c)
 		if err != nil {
 			return err
 		}
@@ -67,24 +66,30 @@ func (c *conn) keepRest() {
 // loops reports whether an event loop can wait for what comes next. It cannot
 // before the login, under TLS, and in a line that is too long.
 func (c *conn) loops() bool {
-	return c.sess != nil && c.socket.ok() && !c.alone && len(c.reader.Rest()) < c.version.Limits.Frame
+	return c.sess != nil && c.socket.ok() && !c.alone && !c.once && len(c.reader.Rest()) < c.version.Limits.Frame
 }
 
 // park leaves the connection to an event loop. It reports false if it must go
 // on by itself: it is to end, or there is no loop.
 func (c *conn) park() bool {
+	open := c.srv.loops.open(c.srv)
 	c.mu.Lock()
 	if c.dead != "" || c.bye != nil {
 		c.mu.Unlock()
 		return false
 	}
+	if c.fd == 0 && c.writing { // through nc; so what comes next is waited for through it, too
+		c.once = true
+		c.mu.Unlock()
+		return false
+	}
+	owns := open && c.own()
 	c.stopHeartbeat()
-	c.nc.SetReadDeadline(time.Time{})
 	live := c.lastWrite.Sub(c.opened) + c.silence()
 	c.mu.Unlock()
 	c.takeBack()
 	c.by = nil
-	if !c.srv.loops.add(c, live) {
+	if !owns || !c.srv.loops.add(c, live) {
 		c.alone, c.by = true, new(sweep)
 		c.startHeartbeat()
 		return false

@@ -1,17 +1,20 @@
 package chatserver
 
 import (
-	"io"
-	"os"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 )
 
 // eventLoops read the sockets of those who are logged in: such a connection
 // has no goroutine, no timer and no buffer of its own while it says nothing.
-// There is a loop for each processor.
+//
+// A loop waits in the kernel, and not through the runtime, which would wake
+// two threads for what one has to do; and the runtime does not watch the
+// sockets (conn.own). While it waits the runtime may believe for some
+// milliseconds that it still needs its processor. So there is a loop for
+// every second processor, and the others see to everything else; where there
+// is one processor alone, the loop waits through the runtime.
 type eventLoops struct {
 	mu   sync.Mutex
 	all  []*eventLoop // nil until the first connection logged in
@@ -23,110 +26,118 @@ type eventLoops struct {
 // something to read once, applies what came, and then writes what all of that
 // caused. Whatever may block leaves the loop before (conn.stepAside).
 type eventLoop struct {
-	srv   *Server
-	epoll *os.File
-	wait  syscall.RawConn // of epoll, which is itself waited for by the runtime
-	fd    int             // likewise
+	srv    *Server
+	poller *poller
 
 	// Of the goroutine that runs the loop.
-	events [eventsPerRound]syscall.EpollEvent
-	found  int // of them, in this round
-	poll   func(uintptr) bool
 	ready  []*conn      // what is to be read in this round
 	now    time.Time    // when it began
 	by     sweep        // what it touched
 	lent   *inputBuffer // what is read into
-	lookAt time.Time    // when to look at the connections that say nothing
-	rounds int          // since then
+	rounds int          // since it was time to look at the connections that say nothing
+	kept   int          // rounds since others had the processor
 	warm   []*conn      // have said something since they rested; guarded by mu
 
-	mu    sync.Mutex
-	conns map[int32]*conn
-	due   time.Time // nobody is silent for too long, or waits for a word, before
+	mu     sync.Mutex
+	conns  map[int32]*conn
+	due    time.Time // nobody is silent for too long, or waits for a word, before
+	lookAt time.Time // when to look at those who say nothing; zero if there is nothing to see
+	over   bool
 }
-
-// eventsPerRound bounds for how many connections what one caused may wait.
-const eventsPerRound = 64
 
 // roundsToLook is for how many rounds a loop that always has something to read
 // puts off to look at those who say nothing, at most.
 const roundsToLook = 256
 
-// lookEvery is how often the connections are looked at that say nothing: for
-// their deadlines, and whether they rest.
+// lookEvery is how often the connections are looked at that have said
+// something lately: whether they rest.
 const lookEvery = 250 * time.Millisecond
 
-// open makes the loops, at the first call. The caller holds mu.
-func (x *eventLoops) open(s *Server) {
-	for range runtime.GOMAXPROCS(0) {
-		l, err := newEventLoop(s)
+// keepFor is for how many rounds a loop keeps its processor, unless it has
+// given others something to do: the runtime would wake a thread at each.
+const keepFor = 16
+
+// open makes the loops, at the first call, and reports whether there are any.
+func (x *eventLoops) open(s *Server) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.all != nil || x.over {
+		return !x.over
+	}
+	for range max(1, runtime.GOMAXPROCS(0)/2) {
+		p, err := newPoller(runtime.GOMAXPROCS(0) == 1)
 		if err != nil {
 			s.log.Warn("connections get goroutines of their own", "err", err)
 			break
 		}
+		l := &eventLoop{srv: s, poller: p, conns: make(map[int32]*conn)}
 		x.all = append(x.all, l)
 		go l.run()
 	}
 	x.over = len(x.all) == 0
+	return !x.over
 }
 
-func newEventLoop(s *Server) (*eventLoop, error) {
-	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil, err
-	}
-	syscall.SetNonblock(fd, true) // for os.NewFile
-	return loopOn(s, fd)
-}
-
-// loopOn returns a loop on an epoll that is set not to block.
-func loopOn(s *Server, fd int) (l *eventLoop, err error) {
-	l = &eventLoop{srv: s, epoll: os.NewFile(uintptr(fd), "epoll"), fd: fd, conns: make(map[int32]*conn)}
-	if l.wait, err = l.epoll.SyscallConn(); err == nil {
-		err = l.epoll.SetReadDeadline(time.Time{}) // fails if the runtime could not take it in
-	}
-	if err != nil {
-		l.epoll.Close()
-		return nil, err
-	}
-	l.poll = func(fd uintptr) bool {
-		l.found, _ = syscall.EpollWait(int(fd), l.events[:], 0)
-		return l.found > 0
-	}
-	return l, nil
-}
-
-// add takes in a connection whose goroutine ends now. It reports false if the
-// connection must read by itself.
+// add takes in a connection that owns its socket and whose goroutine ends now.
+// It reports false if the connection must read by itself.
 func (x *eventLoops) add(c *conn, live time.Duration) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.all == nil && !x.over {
-		x.open(c.srv)
-	}
 	if x.over {
 		return false
 	}
-	added := false
-	c.socket.raw.Control(func(fd uintptr) {
-		x.last++
-		added = x.all[x.last%len(x.all)].add(c, int32(fd), live)
-	})
-	return added
+	x.last++
+	return x.all[x.last%len(x.all)].add(c, live)
 }
 
-func (l *eventLoop) add(c *conn, fd int32, live time.Duration) bool {
+func (l *eventLoop) add(c *conn, live time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	event := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP, Fd: fd}
-	if syscall.EpollCtl(l.fd, syscall.EPOLL_CTL_ADD, int(fd), &event) != nil {
+	if l.over || l.poller.watch(c.fd) != nil {
 		return false
 	}
-	c.fd, c.loop, c.liveTo = fd, l, live
-	c.heardAt = time.Since(c.opened)
-	l.conns[fd] = c
+	c.loop, c.liveTo = l, live
+	now := time.Now()
+	c.heardAt = now.Sub(c.opened)
+	l.conns[c.fd] = c
 	l.warmUp(c)
 	l.await(c)
+	if l.lookBy(now.Add(l.every())) {
+		l.poller.wake()
+	}
+	return true
+}
+
+// every is after which time of silence a connection rests.
+func (l *eventLoop) every() time.Duration {
+	if l.srv.restAfter > 0 {
+		return l.srv.restAfter
+	}
+	return lookEvery
+}
+
+// lookLater has the loop look at its connections when there will be something
+// to see, but not at once: it may have many. The caller holds mu.
+func (l *eventLoop) lookLater() {
+	at := l.now.Add(l.every())
+	if len(l.warm) == 0 {
+		if l.due.IsZero() {
+			return
+		}
+		if l.due.After(at) {
+			at = l.due
+		}
+	}
+	l.lookBy(at)
+}
+
+// lookBy has the loop look at its connections at that time, or before, and
+// reports whether it would have been later. The caller holds mu.
+func (l *eventLoop) lookBy(at time.Time) bool {
+	if !l.lookAt.IsZero() && !at.Before(l.lookAt) {
+		return false
+	}
+	l.lookAt = at
 	return true
 }
 
@@ -172,9 +183,9 @@ func (l *eventLoop) remove(c *conn) {
 		return
 	}
 	delete(l.conns, c.fd)
-	c.socket.raw.Control(func(fd uintptr) { // fails if it is closed, and so no longer watched
-		syscall.EpollCtl(l.fd, syscall.EPOLL_CTL_DEL, int(fd), nil)
-	})
+	if !l.over {
+		l.poller.unwatch(c.fd)
+	}
 }
 
 // run goes through round after round until close. It returns as well when a
@@ -189,8 +200,14 @@ func (l *eventLoop) run() {
 				return
 			}
 		}
+		l.kept++
+		if l.by.commit != nil || l.kept == keepFor {
+			l.kept = 0
+		}
 		l.by.flush()
-		runtime.Gosched() // a loop that always has something to do leaves the committer its turn
+		if l.kept == 0 {
+			runtime.Gosched()
+		}
 		if !l.next() {
 			return
 		}
@@ -200,32 +217,43 @@ func (l *eventLoop) run() {
 // next waits for the next round. It reports false if the loop is closed.
 func (l *eventLoop) next() bool {
 	for {
-		l.now, l.found = time.Now(), 0
-		if !l.now.Before(l.lookAt) {
+		l.now = time.Now()
+		wait, over := l.patience()
+		if over {
+			return false
+		}
+		found := false
+		if wait > 0 {
+			found = l.poller.poll(wait)
+		} else if l.rounds++; l.rounds < roundsToLook {
 			// Who seems to be silent may have said something that is not read yet, all
 			// the more after the whole machine stood still.
-			l.rounds++
-			if l.rounds < roundsToLook && l.wait.Control(func(fd uintptr) { l.poll(fd) }) == nil && l.found > 0 {
-				l.collect()
-				return true
-			}
-			every := lookEvery
-			if l.srv.restAfter > 0 {
-				every = l.srv.restAfter
-			}
-			l.look(every)
-			l.rounds, l.lookAt = 0, l.now.Add(every)
-			l.epoll.SetReadDeadline(l.lookAt)
+			found = l.poller.poll(0)
 		}
-		err := l.wait.Read(l.poll)
-		if l.found > 0 {
+		if found {
 			l.collect()
 			return true
 		}
-		if err != nil && !os.IsTimeout(err) {
-			return false
+		if wait <= 0 {
+			l.rounds = 0
+			l.look()
 		}
 	}
+}
+
+// patience is how long there is nothing to do unless something comes. It ends
+// a loop that is over.
+func (l *eventLoop) patience() (d time.Duration, over bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.over:
+		l.poller.close()
+		return 0, true
+	case l.lookAt.IsZero():
+		return forever, false
+	}
+	return l.lookAt.Sub(l.now), false
 }
 
 // collect finds the connections that have something to read.
@@ -233,12 +261,15 @@ func (l *eventLoop) collect() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.now = time.Now()
-	for i := range l.events[:l.found] {
-		if c := l.conns[l.events[i].Fd]; c != nil {
+	for _, event := range l.poller.events[:l.poller.found] {
+		if c := l.conns[event.Fd]; c != nil {
 			l.warmUp(c)
 			l.ready = append(l.ready, c)
+		} else {
+			l.poller.woken(event.Fd)
 		}
 	}
+	l.lookLater()
 }
 
 // turn reads c once and applies what came. It reports false if c had to leave
@@ -293,23 +324,13 @@ func (l *eventLoop) read(c *conn) (n int, err error) {
 		l.lent = inputs.Get().(*inputBuffer)
 	}
 	c.lent = l.lent
-	call := ioCalls.Get().(*ioCall)
-	defer call.release()
-	call.buf = c.lend()
-	if err := c.socket.raw.Read(call.tryFn); err != nil {
+	n, err = readNow(int(c.fd), c.lend())
+	if n == 0 || err != nil {
 		return 0, err
 	}
-	switch {
-	case call.err == syscall.EAGAIN:
-		return 0, nil
-	case call.err != nil:
-		return 0, call.err
-	case call.n == 0:
-		return 0, io.EOF
-	}
 	c.now = l.now
-	c.reader.Refill(c.lent.octets[:], len(c.reader.Rest())+call.n)
-	return call.n, nil
+	c.reader.Refill(c.lent.octets[:], len(c.reader.Rest())+n)
+	return n, nil
 }
 
 // leave takes c out of the loop, whose goroutine becomes c's.
@@ -325,8 +346,8 @@ func (l *eventLoop) leave(c *conn) {
 // look looks at the connections that say nothing: who did so for every gives
 // back what it keeps, who did so for too long is logged out, and who waits for
 // a word of the server is sent one.
-func (l *eventLoop) look(every time.Duration) {
-	resting, silent, live := l.quiet(every)
+func (l *eventLoop) look() {
+	resting, silent, live := l.quiet()
 	for _, c := range resting {
 		c.rest()
 	}
@@ -341,16 +362,19 @@ func (l *eventLoop) look(every time.Duration) {
 	}
 }
 
-// quiet finds them.
-func (l *eventLoop) quiet(every time.Duration) (resting, silent, live []*conn) {
+// quiet finds them, and when to look again.
+func (l *eventLoop) quiet() (resting, silent, live []*conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	every := l.every()
 	for i := len(l.warm) - 1; i >= 0; i-- {
 		if c := l.warm[i]; l.now.Sub(c.opened)-c.heardAt >= every {
 			l.cool(c)
 			resting = append(resting, c)
 		}
 	}
+	l.lookAt = time.Time{}
+	defer l.lookLater()
 	if l.due.IsZero() || l.now.Before(l.due) {
 		return resting, nil, nil
 	}
@@ -377,6 +401,7 @@ func (l *eventLoop) told(c *conn, next time.Duration) {
 	if l.conns[c.fd] == c {
 		c.liveTo = time.Since(c.opened) + next
 		l.await(c)
+		l.lookLater()
 	}
 }
 
@@ -386,6 +411,9 @@ func (x *eventLoops) close() {
 	defer x.mu.Unlock()
 	x.over = true
 	for _, l := range x.all {
-		l.epoll.Close()
+		l.mu.Lock()
+		l.over = true
+		l.poller.wake()
+		l.mu.Unlock()
 	}
 }

@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -330,11 +333,11 @@ func TestLoopCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := srv.roster.session(u.name).attached().nc.(*net.TCPConn).File()
+	fd, err := syscall.Dup(int(srv.roster.session(u.name).attached().fd))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer syscall.Close(fd)
 	dial("A") // takes the session over
 	<-rested
 	a.say("LIVE\r\n")
@@ -342,22 +345,183 @@ func TestLoopCut(t *testing.T) {
 	defer srv.loops.mu.Unlock()
 	for _, l := range srv.loops.all {
 		var events [1]syscall.EpollEvent
-		if n, err := syscall.EpollWait(l.fd, events[:], 100); n != 0 {
+		if n, err := syscall.EpollWait(l.poller.fd, events[:], 100); n != 0 {
 			t.Errorf("%d events, %v, of a connection that is cut", n, err)
 		}
 	}
 }
 
-// TestLoopOn: there is no loop on what the runtime does not wait for, as when
-// it may not watch any more: it would end at its first wait.
-func TestLoopOn(t *testing.T) {
-	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC) // it blocks, so the runtime leaves it alone
+// TestLoopShares: where there is one processor alone, a loop waits through the
+// runtime: it is woken, reads, tells who waits that the server lives, and ends.
+func TestLoopShares(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	srv := &Server{Heartbeat: time.Second}
+	dial, rested := restless(t, srv)
+	a, b := dial("A"), dial("B")
+	<-rested
+	<-rested
+	for n := 1; n < 20; n++ {
+		a.say("SEND n=%d to=B :hello\r\n", n)
+		b.want(fmt.Sprintf("MESG from=A id=a.%d ", n))
+		b.say("ACKD count=%d\r\n", n)
+		a.want("201 ")
+	}
+	for _, l := range srv.loops.all {
+		if l.poller.file == nil {
+			t.Error("a loop waits in the kernel")
+		}
+	}
+	for {
+		if l, err := a.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		} else if l == "LIVE\r\n" {
+			break
+		}
+	}
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	a.want("GBYE why=shutdown")
+}
+
+// descriptors is what sockets and pipes this process has open, and how often.
+func descriptors(t *testing.T) map[string]int {
+	all, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l, err := loopOn(new(Server), fd); err == nil {
-		l.epoll.Close()
-		t.Error("there is a loop")
+	open := make(map[string]int)
+	for _, fd := range all {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && !strings.HasPrefix(to, "/") {
+			open[to]++
+		}
+	}
+	return open
+}
+
+// TestLoopDescriptors: a connection that owns its socket closes it, however it
+// ends, and so do the loops.
+func TestLoopDescriptors(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which would close what nobody has
+	before := descriptors(t)
+	srv := &Server{Limits: Limits{OutboundBytes: 8000}}
+	all, rested := manyOnLoops(t, srv, 8)
+	for range all {
+		<-rested
+	}
+	all[0].say("BLOK n=1 user=%s\r\n", strings.Repeat("x", 50<<10)) // waited for through the runtime
+	all[0].want("500 ")
+	all[1].say("QUIT n=1\r\n")
+	all[1].want("221 ")
+	all[1].want("")
+	all[2].Close()
+	for n := range 1000 { // more than the system takes, so that a goroutine waits to write
+		all[3].say("LSTN n=%d\r\n", n+1)
+		if n%4 == 0 {
+			all[4].say("SEND n=%d to=u6 :%s\r\n", n+1, strings.Repeat("x", 4000))
+		}
+	}
+	all[4].want("201 ")
+	other, err := net.Dial("unix", all[5].RemoteAddr().String()) // takes over from who has not read
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	fmt.Fprint(other, "HELO v=1 acks=1 pres=0 beat=60000\r\nAUTH user=u6 pass=x origin=6\r\n")
+	other.Read(make([]byte, 100))
+	if err := srv.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, i := range all {
+		i.Close()
+	}
+	other.Close()
+	for end := time.Now().Add(10 * time.Second); ; <-time.After(5 * time.Millisecond) {
+		left := descriptors(t)
+		maps.DeleteFunc(left, func(to string, n int) bool { return n <= before[to] })
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("still open: %v", left)
+		}
+	}
+}
+
+// TestLoopQuit: who quits sees the end before the server closes the socket, and
+// is not reset for what he says then.
+func TestLoopQuit(t *testing.T) {
+	dial, _ := restless(t, new(Server))
+	for attempt := 0; ; attempt++ { // the server waits for a second, and the machine may be slow
+		a := dial("A")
+		a.say("QUIT n=1\r\n")
+		a.want("221 ")
+		a.want("")
+		a.say("LIVE\r\n")
+		_, err := fmt.Fprint(a, "LIVE\r\n")
+		if err == nil {
+			return
+		}
+		if attempt == 4 {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestLoopNeverReads: who lives and reads nothing is cut off after the Timeout.
+func TestLoopNeverReads(t *testing.T) {
+	srv := &Server{Timeout: time.Second, Accounts: Credentials{"A": "a", "B": "b"}}
+	dial, _ := restlessAt(t, srv, "unix", filepath.Join(t.TempDir(), "chat"))
+	a, b := dial("A"), dial("B")
+	for n := range 200 { // several times what the system takes
+		a.say("SEND n=%d to=B :%s\r\n", n+1, strings.Repeat("x", 4000))
+		a.want("201 ")
+	}
+	for end := time.Now().Add(20 * time.Second); ; <-time.After(50 * time.Millisecond) {
+		if _, err := fmt.Fprint(b, "LIVE\r\n"); err != nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("B is not cut off")
+		}
+		a.say("LIVE\r\n")
+	}
+}
+
+// TestLoopReadsSlowly: who is written to for a long time is read meanwhile, also
+// before an event loop has had him, and gets everything.
+func TestLoopReadsSlowly(t *testing.T) {
+	srv := &Server{Accounts: Credentials{"A": "a", "B": "b"}}
+	dial, _ := restlessAt(t, srv, "unix", filepath.Join(t.TempDir(), "chat"))
+	const most = 200 // several times what the system takes
+	text := strings.Repeat("x", 4000)
+	a := dial("A")
+	for n := range most {
+		a.say("SEND n=%d to=B :%s\r\n", n+1, text)
+		a.want("201 ")
+	}
+	for round := range 2 { // the first begins with all of it in his mailbox
+		b := dial("B")
+		for n := range 100 {
+			b.say("BLOK n=%d user=B\r\n", n+1)
+			if _, err := fmt.Fprintf(a, "BLOK n=%d user=A\r\n", most+100*round+n+1); err != nil {
+				t.Fatal(err)
+			}
+			a.want("550 ")
+		}
+		for got, answered := 0, 0; got < most || answered < 100; {
+			l, err := b.ReadString('\n')
+			switch {
+			case err != nil:
+				t.Fatalf("after %d messages and %d answers: %v", got, answered, err)
+			case strings.HasPrefix(l, "MESG "):
+				if got++; !strings.Contains(l, fmt.Sprintf(" id=a.%d ", got)) || !strings.HasSuffix(l, text+"\r\n") {
+					t.Fatalf("message %d is %.40q", got, l)
+				}
+			case strings.HasPrefix(l, "550 "):
+				answered++
+			}
+		}
 	}
 }
 

@@ -4,10 +4,13 @@ package chatserver
 
 import "time"
 
-// There are no event loops on this system: each connection has a goroutine.
+// There are no event loops on this system: each connection has a goroutine,
+// and leaves its socket to the runtime.
 type eventLoops struct{}
 
 type eventLoop struct{}
+
+func (*eventLoops) open(*Server) bool { return false }
 
 func (*eventLoops) add(*conn, time.Duration) bool { return false }
 
@@ -16,3 +19,17 @@ func (*eventLoops) close() {}
 func (*eventLoop) leave(*conn) {}
 
 func (*eventLoop) remove(*conn) {}
+
+func (*conn) own() bool { return false }
+
+func (*conn) resume() error { return nil }
+
+func (c *conn) inbound() socket { return c.socket }
+
+func (*conn) writeOwn([]byte, bool, time.Time) (int, error) { panic("no socket of its own") }
+
+func (*conn) shutDown() {}
+
+func (*conn) shutWrite() {}
+
+func (*conn) closeOwn() {}

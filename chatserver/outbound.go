@@ -188,11 +188,12 @@ func (c *conn) write(now bool) bool {
 		out, counted, u := c.out, c.counted, c.user
 		c.out, c.handed = nil, counted
 		c.lastWrite = time.Now()
-		if !now { // with mu held: abort's deadline is the last one
-			c.nc.SetWriteDeadline(c.lastWrite.Add(c.srv.Timeout))
+		until := c.lastWrite.Add(c.srv.Timeout)
+		if !now && c.fd == 0 {
+			c.nc.SetWriteDeadline(until)
 		}
 		c.mu.Unlock()
-		n, err := c.writeSome(out, now)
+		n, err := c.writeSome(out, now, until)
 		if err == nil && n < len(out) {
 			c.putBack(out[n:])
 			return false
@@ -218,7 +219,7 @@ func (c *conn) write(now bool) bool {
 		c.mu.Lock()
 	}
 	c.writing = false
-	if !now && c.dead == "" && c.socket.ok() {
+	if !now && c.dead == "" && c.socket.ok() && c.fd == 0 {
 		c.nc.SetWriteDeadline(time.Time{})
 	}
 	c.keepWritable()
@@ -227,8 +228,12 @@ func (c *conn) write(now bool) bool {
 	return true
 }
 
-func (c *conn) writeSome(out []byte, now bool) (int, error) {
-	if now {
+// writeSome writes what goes without waiting, or all of it.
+func (c *conn) writeSome(out []byte, now bool, until time.Time) (int, error) {
+	switch {
+	case c.fd > 0:
+		return c.writeOwn(out, now, until)
+	case now:
 		return c.socket.write(out)
 	}
 	return c.nc.Write(out)

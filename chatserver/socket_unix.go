@@ -36,42 +36,55 @@ type ioCall struct {
 	n    int
 	err  error
 
-	readFn, tryFn, writeFn func(uintptr) bool
+	readFn, writeFn func(uintptr) bool
 }
 
 var ioCalls = sync.Pool{New: func() any {
 	c := new(ioCall)
-	c.readFn, c.tryFn, c.writeFn = c.read, c.try, c.write
+	c.readFn, c.writeFn = c.read, c.write
 	return c
 }}
 
 func (c *ioCall) read(fd uintptr) bool {
-	buf := c.into.lend()
-	for {
-		c.n, c.err = syscall.Read(int(fd), buf)
-		switch {
-		case c.err == syscall.EINTR:
-		case c.err == syscall.EAGAIN:
-			c.into.takeBack()
-			return false
-		default:
-			return true
-		}
+	c.n, c.err = readNow(int(fd), c.into.lend())
+	if c.n == 0 && c.err == nil {
+		c.into.takeBack()
+		return false
 	}
-}
-
-func (c *ioCall) try(fd uintptr) bool {
-	for {
-		if c.n, c.err = syscall.Read(int(fd), c.buf); c.err != syscall.EINTR {
-			return true
-		}
-	}
+	return true
 }
 
 func (c *ioCall) write(fd uintptr) bool {
+	c.n, c.err = writeNow(int(fd), c.buf)
+	return true
+}
+
+// readNow reads once, without waiting: 0 octets if there is nothing.
+func readNow(fd int, b []byte) (int, error) {
 	for {
-		if c.n, c.err = syscall.Write(int(fd), c.buf); c.err != syscall.EINTR {
-			return true
+		switch n, err := syscall.Read(fd, b); {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return 0, nil
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+// writeNow writes what goes without waiting, and returns how much that was.
+func writeNow(fd int, b []byte) (int, error) {
+	for {
+		switch n, err := syscall.Write(fd, b); {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return 0, nil
+		default:
+			return max(n, 0), err
 		}
 	}
 }
@@ -90,13 +103,7 @@ func (s socket) read(into *conn) (int, error) {
 	if err := s.raw.Read(c.readFn); err != nil {
 		return 0, err
 	}
-	if c.err != nil {
-		return 0, c.err
-	}
-	if c.n == 0 {
-		return 0, io.EOF
-	}
-	return c.n, nil
+	return c.n, c.err
 }
 
 // write writes what goes without waiting, and returns how much that was.
@@ -107,8 +114,5 @@ func (s socket) write(b []byte) (int, error) {
 	if err := s.raw.Write(c.writeFn); err != nil {
 		return 0, err
 	}
-	if c.err == syscall.EAGAIN {
-		return 0, nil
-	}
-	return max(c.n, 0), c.err
+	return c.n, c.err
 }

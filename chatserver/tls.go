@@ -215,6 +215,10 @@ func (c *conn) closeWrite() {
 	if c.tls != nil {
 		c.tls.CloseWrite()
 	}
+	if c.fd > 0 {
+		c.shutWrite()
+		return
+	}
 	closeWrite(c.transport())
 }
 
