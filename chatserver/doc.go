@@ -11,17 +11,17 @@
 // What comes before the first line of a connection is dealt with in
 // opening.go: a PROXY header (proxy.go), the limits of strangers
 // (stranger.go), TLS (tls.go). Its goroutine (conn.go) reads it until the login.
-// Then an event loop does, where there are any (loop_linux.go) and it is not
-// under TLS: it applies all frames that one read brought in, connection after
-// connection, and hands the loop over before anything that may block. Each
-// frame goes through the phase table (chatproto.Machine) to the
-// one function of its verb (request.go, and one file a concept: auth.go,
-// message.go, presence.go, block.go, consent.go). An accepted message enters
-// the mailboxes of its audience (mailbox.go) and the open batch of the
-// committer (commit.go, batch.go). A mailbox puts what may leave into its
-// connection's outbound buffer (outbound.go), and when the read, or the loop's
-// round of reads, is dealt with, every connection that was touched is flushed
-// once. Answers wait in the
+// Then an event loop does, where there are any (loop_linux.go, which waits in
+// poller_linux.go) and it is not under TLS, through a descriptor of its own
+// (own_linux.go): it applies all frames that one read brought in, connection
+// after connection, and hands the loop over before anything that may block.
+// Each frame goes through the phase table (chatproto.Machine) to the one
+// function of its verb (request.go, and one file a concept: auth.go, message.go,
+// presence.go, block.go, consent.go). An accepted message enters the mailboxes
+// of its audience (mailbox.go) and the open batch of the committer (commit.go,
+// batch.go). A mailbox puts what may leave into its connection's outbound buffer
+// (outbound.go), and when the read, or the loop's round of reads, is dealt with,
+// every connection that was touched is flushed once. Answers wait in the
 // connection's queue of replies (reply.go) until their message is stored or
 // delivered, and leave in the order of the requests. Who is away and wants to be
 // called is (dialback.go, dialler.go), and its connection served like any other.

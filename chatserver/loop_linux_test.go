@@ -448,6 +448,41 @@ func TestLoopDescriptors(t *testing.T) {
 	}
 }
 
+// TestLoopNoDescriptor: who reads slowly gets everything also when the process
+// has no descriptor left.
+func TestLoopNoDescriptor(t *testing.T) {
+	srv := &Server{Accounts: Credentials{"A": "a", "B": "b"}}
+	dial, rested := restlessAt(t, srv, "unix", filepath.Join(t.TempDir(), "chat"))
+	a, b := dial("A"), dial("B")
+	<-rested
+	<-rested
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	low := limit
+	low.Cur = 200
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+	for { // until there is none
+		fd, err := dup(0)
+		if err != nil {
+			break
+		}
+		defer syscall.Close(fd)
+	}
+	const most = 200 // several times what the system takes
+	for n := range most {
+		a.say("SEND n=%d to=B :%s\r\n", n+1, strings.Repeat("x", 4000))
+	}
+	a.want("201 ")
+	for n := range most {
+		b.want(fmt.Sprintf("MESG from=A id=a.%d ", n+1))
+	}
+}
+
 // TestLoopQuit: who quits sees the end before the server closes the socket, and
 // is not reset for what he says then.
 func TestLoopQuit(t *testing.T) {

@@ -93,20 +93,28 @@ func (c *conn) inbound() socket {
 	return c.socket
 }
 
+// noDescriptor is how long a writer waits who gets no descriptor to wait with.
+const noDescriptor = 20 * time.Millisecond
+
 // writeOwn is writeSome for a connection that owns its socket.
 func (c *conn) writeOwn(out []byte, now bool, until time.Time) (int, error) {
-	n, err := writeNow(int(c.fd), out)
-	if now || err != nil || n == len(out) {
-		return n, err
+	for n := 0; ; {
+		more, err := writeNow(int(c.fd), out[n:])
+		n += more
+		if now || err != nil || n == len(out) {
+			return n, err
+		}
+		if f, err := c.lendFile(); err == nil {
+			defer f.Close()
+			f.SetWriteDeadline(until)
+			more, err := f.Write(out[n:])
+			return n + more, err
+		}
+		if time.Now().After(until) {
+			return n, os.ErrDeadlineExceeded
+		}
+		time.Sleep(noDescriptor)
 	}
-	f, err := c.lendFile()
-	if err != nil {
-		return n, err
-	}
-	defer f.Close()
-	f.SetWriteDeadline(until)
-	more, err := f.Write(out[n:])
-	return n + more, err
 }
 
 // shutDown ends both directions of a socket that is the connection's own. The

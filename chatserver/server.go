@@ -295,7 +295,8 @@ func passes(err error) bool {
 }
 
 // ServeConn serves one connection that the caller accepted, of any kind, and
-// returns when it ended. It closes nc.
+// returns when it ended. It takes nc over: it closes it, perhaps before the end,
+// and closing it elsewhere need not end the connection.
 func (s *Server) ServeConn(nc net.Conn) error {
 	if err := s.start(); err != nil {
 		nc.Close()
