@@ -156,9 +156,6 @@ func (c *conn) read() (waits bool) {
 		loops := !more && c.loops()
 		if !more && !loops {
 			c.stepAside()
-			if err := c.resume(); err != nil {
-				c.die(err.Error())
-			}
 		}
 		if !c.mayRead(more || loops) {
 			return false
@@ -222,7 +219,11 @@ func (c *conn) mayRead(noRead bool) bool {
 		if !c.writing {
 			c.keepWritable()
 		}
-		c.nc.SetReadDeadline(c.deadline())
+		if c.fd > 0 {
+			c.heardAt = time.Since(c.opened)
+		} else {
+			c.nc.SetReadDeadline(c.deadline())
+		}
 	}
 	return true
 }
@@ -439,14 +440,17 @@ func (c *conn) drain() {
 		}
 		defer x.drained()
 	}
-	if c.resume() != nil {
-		return
-	}
-	nc := c.transport()
-	nc.SetReadDeadline(time.Now().Add(time.Second))
+	nc, until := c.transport(), time.Now().Add(time.Second)
+	nc.SetReadDeadline(until)
 	buf := make([]byte, 512) // io.Discard would take 8 KiB
 	for left := c.version.Limits.LineSkip; left > 0; {
-		n, err := nc.Read(buf)
+		var n int
+		var err error
+		if c.fd > 0 {
+			n, err = c.readOwn(buf, until)
+		} else {
+			n, err = nc.Read(buf)
+		}
 		if err != nil {
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/parleyproto/parley/chatproto"
 )
@@ -23,7 +24,7 @@ var inputs = sync.Pool{New: func() any { return new(inputBuffer) }}
 // there is nothing to read the connection has no buffer.
 func (c *conn) fill() error {
 	for !c.reader.Buffered() && len(c.reader.Rest()) < c.version.Limits.Frame {
-		n, err := c.inbound().read(c)
+		n, err := c.readSocket()
 		if err != nil {
 			return err
 		}
@@ -34,6 +35,17 @@ func (c *conn) fill() error {
 	}
 	return nil
 }
+
+// readSocket reads into what c.lend returns, and waits if there is nothing.
+func (c *conn) readSocket() (int, error) {
+	if c.fd > 0 {
+		return c.readOwn(c.lend(), c.silentAt())
+	}
+	return c.socket.read(c)
+}
+
+// silentAt is when a client that owns its socket has said no line for too long.
+func (c *conn) silentAt() time.Time { return c.opened.Add(c.heardAt + c.patience()) }
 
 // lend returns what a read is to fill: the room behind the line that is there
 // in part.
@@ -90,7 +102,7 @@ func (c *conn) park() bool {
 	c.takeBack()
 	c.by = nil
 	if !owns || !c.srv.loops.add(c, live) {
-		c.alone, c.by = true, new(sweep)
+		c.alone, c.once, c.by = !owns, true, new(sweep)
 		c.startHeartbeat()
 		return false
 	}
@@ -101,6 +113,24 @@ func (c *conn) park() bool {
 		go c.finish()
 	}
 	return true
+}
+
+// ownEarly makes the socket the connection's own before the answer to the login
+// is written, if nothing is: of a client that does not acknowledge a goroutine
+// would still do that when the connection is left to an event loop. One of the
+// application's stays with it: it may be closed there.
+func (c *conn) ownEarly() {
+	if c.done != nil && c.socket.ok() {
+		c.alone = true
+	}
+	if c.alone || !c.socket.ok() || !c.srv.loops.open(c.srv) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.writing && c.dead == "" && c.bye == nil {
+		c.own()
+	}
 }
 
 // wake takes the connection out of the hands of its event loop. It reports

@@ -146,13 +146,17 @@ func TestIdleSilentLeaves(t *testing.T) {
 }
 
 // TestPartIsSilent: a part of a line is no sign of life (SPEC section 7.3), in
-// an event loop and without one.
+// an event loop and without one, and of a line that is too long.
 func TestPartIsSilent(t *testing.T) {
-	for _, loopless := range []bool{false, true} {
+	for _, c := range []struct {
+		loopless bool
+		part     int
+	}{{false, 0}, {true, 0}, {false, 50 << 10}} {
 		srv := &Server{Timeout: time.Second}
-		srv.loops.over = loopless
+		srv.loops.over = c.loopless
 		dial, _ := restless(t, srv)
 		a := dial("A")
+		a.say("%s", strings.Repeat("x", c.part))
 		ended := make(chan bool)
 		go func() {
 			a.SetReadDeadline(time.Now().Add(10 * time.Second))
@@ -448,8 +452,8 @@ func TestLoopDescriptors(t *testing.T) {
 	}
 }
 
-// TestLoopNoDescriptor: who reads slowly gets everything also when the process
-// has no descriptor left.
+// TestLoopNoDescriptor: who reads slowly gets everything, and who says too much
+// is told so, also when the process has no descriptor left.
 func TestLoopNoDescriptor(t *testing.T) {
 	srv := &Server{Accounts: Credentials{"A": "a", "B": "b"}}
 	dial, rested := restlessAt(t, srv, "unix", filepath.Join(t.TempDir(), "chat"))
@@ -477,9 +481,76 @@ func TestLoopNoDescriptor(t *testing.T) {
 	for n := range most {
 		a.say("SEND n=%d to=B :%s\r\n", n+1, strings.Repeat("x", 4000))
 	}
-	a.want("201 ")
+	a.say("BLOK n=201 user=%s", strings.Repeat("x", 30<<10)) // a line that is too long
+	a.say("%s\r\n", strings.Repeat("x", 20<<10))
+	for l := ""; !strings.HasPrefix(l, "500 "); {
+		var err error
+		if l, err = a.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for n := range most {
 		b.want(fmt.Sprintf("MESG from=A id=a.%d ", n+1))
+	}
+}
+
+// TestLoopServeConn: a connection of the application's ends when that closes it.
+func TestLoopServeConn(t *testing.T) {
+	srv := &Server{Accounts: Credentials{"A": "a"}}
+	t.Cleanup(func() { srv.Close() })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	theirs, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.ServeConn(theirs) }()
+	a := &idler{nc, bufio.NewReader(nc), t}
+	a.say("HELO v=1 acks=1 pres=0 beat=60000\r\nAUTH user=A pass=a origin=a\r\n")
+	a.want("220 ")
+	a.want("230 ")
+	a.say("LSTN n=1\r\n")
+	a.want("501 ")
+	theirs.Close()
+	a.want("")
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLoopNoAcks: who does not acknowledge deliveries is in an event loop, too.
+func TestLoopNoAcks(t *testing.T) {
+	srv := &Server{Accounts: Credentials{}}
+	for i := range 20 {
+		srv.Accounts.(Credentials)[fmt.Sprint("u", i)] = "x"
+	}
+	address := filepath.Join(t.TempDir(), "chat")
+	restlessAt(t, srv, "unix", address)
+	for i := range 20 {
+		nc, err := net.Dial("unix", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		u := &idler{nc, bufio.NewReader(nc), t}
+		u.say("HELO v=1\r\n")
+		u.want("220 ")
+		u.say("AUTH user=u%d pass=x\r\n", i)
+		u.want("230 ")
+	}
+	for end := time.Now().Add(10 * time.Second); watched(srv) < 20; <-time.After(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d of 20 are watched", watched(srv))
+		}
 	}
 }
 

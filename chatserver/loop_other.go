@@ -22,9 +22,7 @@ func (*eventLoop) remove(*conn) {}
 
 func (*conn) own() bool { return false }
 
-func (*conn) resume() error { return nil }
-
-func (c *conn) inbound() socket { return c.socket }
+func (*conn) readOwn([]byte, time.Time) (int, error) { panic("no socket of its own") }
 
 func (*conn) writeOwn([]byte, bool, time.Time) (int, error) { panic("no socket of its own") }
 

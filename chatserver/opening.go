@@ -101,5 +101,8 @@ func (in *input) Read(p []byte) (int, error) {
 		in.ahead = false
 		return copy(p, in.first[:]), nil
 	}
+	if c := (*conn)(in); c.fd > 0 {
+		return c.readOwn(p, c.silentAt())
+	}
 	return in.nc.Read(p)
 }

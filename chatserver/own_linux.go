@@ -1,7 +1,6 @@
 package chatserver
 
 import (
-	"net"
 	"os"
 	"syscall"
 	"time"
@@ -35,70 +34,37 @@ func dup(of int) (int, error) {
 	return int(fd), nil
 }
 
-// lendFile returns a file that is read and written through the runtime: there,
-// waiting takes no thread. The caller closes it.
-func (c *conn) lendFile() (*os.File, error) {
-	fd, err := dup(int(c.fd))
-	if err != nil {
-		return nil, err
+// Who has to wait and no means to be woken looks again after shortPause, and
+// then less and less often.
+const (
+	shortPause = time.Millisecond
+	longPause  = 250 * time.Millisecond
+)
+
+// readOwn reads a socket that is the connection's own and in no event loop,
+// where it stays for as long as a line is too long, and at its end: it looks
+// again and again until then, or until the connection is to end, which it
+// ignores if it is dead already.
+func (c *conn) readOwn(p []byte, until time.Time) (int, error) {
+	for pause := shortPause; ; pause = min(2*pause, longPause) {
+		n, err := readNow(int(c.fd), p)
+		if n > 0 || err != nil {
+			return n, err
+		}
+		c.mu.Lock()
+		ends := c.bye != nil && c.dead == ""
+		c.mu.Unlock()
+		if ends || time.Now().After(until) {
+			return 0, os.ErrDeadlineExceeded
+		}
+		time.Sleep(pause)
 	}
-	f := os.NewFile(uintptr(fd), "connection")
-	if err := f.SetDeadline(time.Time{}); err != nil { // the runtime does not watch it
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
-
-// A resumed connection is read through the runtime again.
-type resumed struct {
-	*os.File
-	was    net.Conn
-	socket socket
-}
-
-// LocalAddr implements [net.Conn].
-func (r *resumed) LocalAddr() net.Addr { return r.was.LocalAddr() }
-
-// RemoteAddr implements [net.Conn].
-func (r *resumed) RemoteAddr() net.Addr { return r.was.RemoteAddr() }
-
-// resume lets the goroutine that has the connection wait for what is to be
-// read. Event loops have done with it.
-func (c *conn) resume() error {
-	if _, is := c.nc.(*resumed); is || c.fd == 0 {
-		return nil
-	}
-	f, err := c.lendFile()
-	if err != nil {
-		return err
-	}
-	raw, err := f.SyscallConn()
-	if err != nil {
-		f.Close()
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.alone = true
-	c.nc = &resumed{f, c.nc, socket{raw}}
-	return nil
-}
-
-// inbound is the socket to read through the runtime.
-func (c *conn) inbound() socket {
-	if r, is := c.nc.(*resumed); is {
-		return r.socket
-	}
-	return c.socket
-}
-
-// noDescriptor is how long a writer waits who gets no descriptor to wait with.
-const noDescriptor = 20 * time.Millisecond
 
 // writeOwn is writeSome for a connection that owns its socket.
 func (c *conn) writeOwn(out []byte, now bool, until time.Time) (int, error) {
-	for n := 0; ; {
+	n := 0
+	for pause := shortPause; ; pause = min(2*pause, longPause) {
 		more, err := writeNow(int(c.fd), out[n:])
 		n += more
 		if now || err != nil || n == len(out) {
@@ -113,8 +79,24 @@ func (c *conn) writeOwn(out []byte, now bool, until time.Time) (int, error) {
 		if time.Now().After(until) {
 			return n, os.ErrDeadlineExceeded
 		}
-		time.Sleep(noDescriptor)
+		time.Sleep(pause)
 	}
+}
+
+// lendFile returns a file that is written through the runtime, which wakes who
+// waits for it. The caller closes it. It fails if the process has as many
+// descriptors as it may.
+func (c *conn) lendFile() (*os.File, error) {
+	fd, err := dup(int(c.fd))
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "connection")
+	if err := f.SetDeadline(time.Time{}); err != nil { // the runtime does not watch it
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // shutDown ends both directions of a socket that is the connection's own. The

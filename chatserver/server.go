@@ -241,7 +241,8 @@ func (s *Server) start() error {
 
 // Serve accepts connections on l and serves them, until Shutdown or Close;
 // it then returns ErrServerClosed. It closes l. Serve may be called several
-// times, with several listeners.
+// times, with several listeners. The connections are its own: it may close one
+// that l keeps hold of before the client is gone.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
 	if err := s.start(); err != nil {
@@ -295,8 +296,7 @@ func passes(err error) bool {
 }
 
 // ServeConn serves one connection that the caller accepted, of any kind, and
-// returns when it ended. It takes nc over: it closes it, perhaps before the end,
-// and closing it elsewhere need not end the connection.
+// returns when it ended. It closes nc.
 func (s *Server) ServeConn(nc net.Conn) error {
 	if err := s.start(); err != nil {
 		nc.Close()

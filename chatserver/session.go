@@ -214,6 +214,7 @@ func (c *conn) attach(sess *session, known, isNew bool) (written []*message) {
 		c.notify(e.code, e.text, e.fields...)
 	}
 	c.srv.consents.mu.Unlock()
+	c.ownEarly()
 	c.startHeartbeat()
 	c.by.touch(c)
 	return written
