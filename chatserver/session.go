@@ -214,8 +214,8 @@ func (c *conn) attach(sess *session, known, isNew bool) (written []*message) {
 		c.notify(e.code, e.text, e.fields...)
 	}
 	c.srv.consents.mu.Unlock()
-	c.ownEarly()
 	c.startHeartbeat()
+	c.ownEarly()
 	c.by.touch(c)
 	return written
 }
