@@ -25,6 +25,7 @@
 // connection's queue of replies (reply.go) until their message is stored or
 // delivered, and leave in the order of the requests. Who is away and wants to be
 // called is (dialback.go, dialler.go), and its connection served like any other.
+// How a connection ends is in ending.go.
 //
 // # Locks
 //
