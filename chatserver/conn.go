@@ -36,7 +36,7 @@ type conn struct {
 	callable bool    // it may be called back
 	ended    bool    // it says nothing more
 	alone    bool    // no event loop takes it: it has a goroutine always
-	once     bool    // none does now
+	once     bool    // none does for its next read
 	failed   int32   // logins, for a wrong password or proof
 	verb     chatproto.Code
 	tag      uint64 // the request's number, 0 if it has none
@@ -86,7 +86,7 @@ type conn struct {
 	live      *time.Timer
 
 	// Where it is in its event loop; guarded by eventLoop.mu. What the loop reads
-	// of it sets heardAt, which only the loop looks at, without.
+	// of it sets heardAt without, which nobody else looks at.
 	loop    *eventLoop    // nil until it was in one
 	warm    int32         // its place in eventLoop.warm, from 1; 0 if it rests
 	heardAt time.Duration // when a line came last, after opened
