@@ -14,3 +14,13 @@ func noEcho(fd int) bool {
 	t.Lflag &^= unix.ECHO | unix.ECHONL
 	return unix.IoctlSetTermios(fd, setTermios, t) == nil
 }
+
+// keepEnd makes ^D a key like others while the terminal gathers lines. Else
+// one that is typed ahead of the line editor would not be there for it: the
+// terminal puts the end of a line in its place.
+func keepEnd(fd int) {
+	if t, err := unix.IoctlGetTermios(fd, getTermios); err == nil {
+		t.Cc[unix.VEOF] = noKey
+		unix.IoctlSetTermios(fd, setTermios, t)
+	}
+}

@@ -29,13 +29,21 @@ const editorChild = "CHAT_TEST_EDITOR"
 // and the line for each that is typed.
 func runEditorChild() {
 	tty := terminalOf(os.Stdin)
-	tty.hide()
+	tty.edit()
 	defer tty.restore()
 	e := newEditor(tty, func() []string { return []string{"B", "columbia", "consul"} })
 	defer e.close()
+	in := bufio.NewScanner(os.NewFile(3, "prints"))
+	if os.Getenv(editorChild) == "paused" { // after each line, until one is there to print
+		for line, err := e.readLine(); err == nil && line != ""; line, err = e.readLine() {
+			e.print(fmt.Sprintf("typed: %q", line))
+			in.Scan()
+			e.print(in.Text())
+		}
+		return
+	}
 	ctx, quit := context.WithCancel(context.Background())
 	go func() {
-		in := bufio.NewScanner(os.NewFile(3, "prints"))
 		for in.Scan() {
 			e.print(in.Text())
 		}
@@ -106,6 +114,23 @@ func (c *console) wait(what string, done func(lines []string) bool) {
 	}
 }
 
+// waitEnd takes output until there is no more.
+func (c *console) waitEnd(who string) {
+	c.t.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case b, ok := <-c.output:
+			if !ok {
+				return
+			}
+			c.screen.Write(b)
+		case <-deadline:
+			c.t.Fatalf("%s does not end", who)
+		}
+	}
+}
+
 func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
 
 // waitLast waits until these are the last lines on the screen.
@@ -126,18 +151,41 @@ func (c *console) typed(text string) {
 
 func startEditor(t *testing.T, cols, rows int) (*console, *os.File) {
 	t.Helper()
+	return startEditorAs(t, "1", cols, rows)
+}
+
+func startEditorAs(t *testing.T, child string, cols, rows int) (*console, *os.File) {
+	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), editorChild+"=1", "TERM=xterm", "INPUTRC=/dev/null", "HOME=/nonexistent")
+	cmd.Env = append(os.Environ(), editorChild+"="+child, "TERM=xterm", "INPUTRC=/dev/null", "HOME=/nonexistent")
 	cmd.ExtraFiles = []*os.File{r}
 	c := startConsole(t, cmd, cols, rows)
 	r.Close()
 	t.Cleanup(func() { w.Close() })
 	c.waitLast(">")
 	return c, w
+}
+
+// What is typed while no line is edited is there for the next one, ^D as well.
+func TestEditorTypedAhead(t *testing.T) {
+	c, prints := startEditorAs(t, "paused", 60, 12)
+	ahead := func(typed string) {
+		c.typed(typed)
+		time.Sleep(50 * time.Millisecond) // the system does not tell when the terminal has it
+		fmt.Fprintln(prints, "go on")
+	}
+	c.typed("first\r")
+	c.waitLast(`typed: "first"`)
+	ahead("sec")
+	c.waitLast("go on", ">sec")
+	c.typed("ond\r")
+	c.waitLast(`typed: "second"`)
+	ahead("\x04")
+	c.waitEnd("the editor")
 }
 
 // What comes in stands above the line that is being typed, which stays whole,

@@ -397,16 +397,7 @@ func (p *ptySeat) end()       { p.typed("\x04") }
 
 func (p *ptySeat) exit() int {
 	p.t.Helper()
-	deadline := time.After(patience)
-	for open := true; open; {
-		var b []byte
-		select {
-		case b, open = <-p.output:
-			p.screen.Write(b)
-		case <-deadline:
-			p.t.Fatalf("%s's client does not end", p.name)
-		}
-	}
+	p.waitEnd(p.name + "'s client")
 	if more := p.shown(p.screen.lines())[p.seen:]; len(more) > 0 {
 		p.t.Fatalf("%s's screen also shows %q", p.name, more)
 	}

@@ -107,7 +107,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return o.loginError(ctx, err, stdout)
 	}
 	if full {
-		tty.hide() // the editor shows what is typed
+		tty.edit()
 	} else {
 		tty.restore()
 	}

@@ -29,9 +29,8 @@ func terminalOf(r any) *terminal {
 	return &terminal{fd: int(f.Fd()), saved: saved}
 }
 
-// hide stops showing what is typed: a password, and later what is typed while
-// the line editor, which shows it itself, is not looking. It reports false if
-// the terminal goes on showing it.
+// hide stops showing what is typed, such as a password. It reports false if the
+// terminal goes on showing it.
 func (t *terminal) hide() bool {
 	if t == nil {
 		return false
@@ -40,6 +39,18 @@ func (t *terminal) hide() bool {
 	defer t.mu.Unlock()
 	t.hidden = t.hidden || noEcho(t.fd)
 	return t.hidden
+}
+
+// edit leaves the terminal to a line editor, which shows itself what is typed,
+// also what was typed while it did not look.
+func (t *terminal) edit() {
+	if t == nil {
+		return
+	}
+	t.hide()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	keepEnd(t.fd)
 }
 
 // restore leaves the terminal as it was found.
