@@ -40,7 +40,7 @@ type committer struct {
 	gone  chan struct{} // closed when run has ended
 
 	stopping chan struct{}  // closed by stop
-	releases sync.WaitGroup // see windowStored
+	releases sync.WaitGroup // goroutines of origin.release
 
 	failing atomic.Bool // the last commit failed: nothing more is accepted
 

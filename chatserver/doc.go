@@ -42,7 +42,7 @@
 //	dialler.mu       who is called back, and who waits for it
 //	Server.mu        listeners and connections
 //	mailbox.mu       one mailbox; held while messages enter and leave it
-//	origin.waitMu    mailboxes that wait for an origin's window to be stored
+//	origin.waitMu    mailboxes that wait until an origin's messages may leave
 //	committer.mu     the open batch
 //	conn.mu          one connection: its phase, replies and outbound buffer
 //	eventLoops.mu    which event loops there are

@@ -24,7 +24,7 @@ type mailbox struct {
 	places   uint64          // given out so far
 	bySender map[*user]share // how much waits of whom; kept only while somebody could exceed his quarter
 	conn     *conn           // what delivers; nil while nobody is there
-	stalled  bool            // waits for an origin's window to be stored
+	stalled  bool            // waits until an origin's next message may leave (release.go)
 	loading  bool            // waits for the store to be read
 }
 
@@ -132,7 +132,7 @@ func (b *mailbox) pump(by *sweep) {
 			b.load()
 			return
 		}
-		if o := m.origin; o != nil && o.stored.Load() < m.after && b.stall(o, m) {
+		if o := m.origin; o != nil && o.holds(m) && b.stall(o, m) {
 			return
 		}
 		if !c.push(m.frame, by) {
@@ -140,59 +140,6 @@ func (b *mailbox) pump(by *sweep) {
 		}
 		b.sent++
 		b.sentSize += next.size
-	}
-}
-
-// stall makes b wait for o's window to be stored up to what m follows. It
-// reports false if that happened meanwhile.
-func (b *mailbox) stall(o *origin, m *message) bool {
-	if b.stalled {
-		return true
-	}
-	o.waitMu.Lock()
-	defer o.waitMu.Unlock()
-	if o.stored.Load() >= m.after {
-		return false
-	}
-	b.stalled = true
-	o.waiting = append(o.waiting, b)
-	return true
-}
-
-// windowStored tells the mailboxes that wait for o that its window is stored
-// up to high.
-func (o *origin) windowStored(high uint64) {
-	o.waitMu.Lock()
-	if high > o.stored.Load() {
-		o.stored.Store(high)
-	}
-	waiting := o.waiting
-	o.waiting = nil
-	o.waitMu.Unlock()
-	for boxes := range slices.Chunk(waiting, releasedTogether) {
-		if len(boxes) < releasedTogether {
-			release(boxes)
-		} else { // the next batch does not wait for so many
-			o.user.box.srv.commit.releases.Go(func() { release(boxes) })
-		}
-	}
-}
-
-// releasedTogether is how many mailboxes one goroutine has deliver what they
-// held back.
-const releasedTogether = 128
-
-// release has mailboxes deliver what waited for an origin's window.
-func release(boxes []*mailbox) {
-	for _, b := range boxes {
-		b.mu.Lock()
-		b.stalled = false
-		c := b.conn
-		b.pump(nil)
-		b.mu.Unlock()
-		if c != nil {
-			c.flush()
-		}
 	}
 }
 

@@ -358,8 +358,8 @@ func (c *conn) newMessage(o *origin, n uint64, f *chatproto.Frame, target *user)
 	m.came = c.now.Sub(c.srv.commit.start)
 	if !o.drawn {
 		m.after = o.bar
-		if m.isCast() && c.reader.Buffered() {
-			m.after = n // more follows, which waits for this one to be stored: all of it leaves together
+		if m.isCast() && (c.reader.Buffered() || c.srv.roster.count() > manyOnline) {
+			m.after = n // it leaves once it is stored: with what follows, and not on this goroutine
 		}
 	}
 	d, err := o.delivery(m)

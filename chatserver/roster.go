@@ -90,7 +90,12 @@ type origin struct {
 	batched atomic.Int32     // messages in a batch that is not stored: the window must stay in memory
 
 	waitMu  sync.Mutex
-	waiting []*mailbox // whose next message waits for stored to grow
+	waiting []*mailbox    // whose next message may not leave yet (release.go)
+	chunks  int           // of mailboxes that are having it delivered; the last stays for a pause
+	leaving atomic.Uint64 // the last number of what they deliver, if it is broadcasts to many; else 0
+	began   time.Time     // when they did
+	again   bool          // some may deliver after the pause,
+	next    uint64        // up to this number, or what is stored by then
 
 	pending atomic.Pointer[[chatproto.WindowSize]atomic.Pointer[message]] // accepted and not yet answered, by number
 }
