@@ -19,11 +19,12 @@
 // function of its verb (request.go, and one file a concept: auth.go, message.go,
 // presence.go, block.go, consent.go). An accepted message enters the mailboxes
 // of its audience (mailbox.go) and the open batch of the committer (commit.go,
-// batch.go). A mailbox puts what may leave into its connection's outbound buffer
-// (outbound.go), and when the read, or the loop's round of reads, is dealt with,
-// every connection that was touched is flushed once. Answers wait in the
-// connection's queue of replies (reply.go) until their message is stored or
-// delivered, and leave in the order of the requests. Who is away and wants to be
+// batch.go). A mailbox puts what may leave, which release.go decides, into its
+// connection's outbound buffer (outbound.go), and when the read, or the loop's
+// round of reads, is dealt with, every connection that was touched is flushed
+// once. Answers wait in the connection's queue of replies (reply.go) until their
+// message is stored or delivered, and leave in the order of the requests. Who is
+// away and wants to be
 // called is (dialback.go, dialler.go), and its connection served like any other.
 // How a connection ends is in ending.go.
 //
