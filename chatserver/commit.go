@@ -150,7 +150,7 @@ func (k *committer) wait(ctx context.Context, add func(*store.Batch)) bool {
 // (each is false). For whoever cannot drop it, it is.
 func (k *committer) acknowledged(acked []*message, u *user, each bool) {
 	k.mu.Lock()
-	if len(acked) > 0 && acked[0].origin != nil {
+	if len(acked) > 0 && acked[0].origin != nil && !acked[0].isCast() { // those never wait for it
 		took := time.Since(k.start) - acked[0].came
 		k.acks += (min(took, 2*slowAcks) - k.acks) / 8
 	}

@@ -13,6 +13,10 @@ const releasedTogether = 128
 // all of them, which takes as long as a commit or longer.
 const manyOnline = 512
 
+// maxHeld is how many messages wait in a mailbox, at most, for one that could
+// leave to leave with others. So nobody's share of a mailbox fills with them.
+const maxHeld = 64
+
 // maxPause bounds for how long a broadcast that could leave waits for others.
 const maxPause = 100 * time.Millisecond
 
@@ -34,6 +38,9 @@ func (o *origin) holds(m *message) bool {
 // stall makes b wait until m, which is o's, may leave. It reports false if it
 // may by now. The caller holds mu.
 func (b *mailbox) stall(o *origin, m *message) bool {
+	if !b.mayHold() && o.stored.Load() >= m.after {
+		return false
+	}
 	if b.stalled {
 		return true
 	}
@@ -43,11 +50,19 @@ func (b *mailbox) stall(o *origin, m *message) bool {
 		return false
 	}
 	b.stalled = true
-	o.waiting = append(o.waiting, b)
-	if o.stored.Load() >= m.after {
-		o.again, o.next = true, max(o.next, m.id.N)
+	if !m.isCast() {
+		o.mail = append(o.mail, b)
+		return true
 	}
+	o.waiting = append(o.waiting, b)
+	o.next = max(o.next, m.id.N)
+	o.again = o.again || o.stored.Load() >= m.after
 	return true
+}
+
+// mayHold reports whether b has room for messages that could leave.
+func (b *mailbox) mayHold() bool {
+	return b.len() < min(maxHeld, b.srv.MailboxMessages/8) && b.size < b.srv.MailboxBytes/8
 }
 
 // windowStored tells the mailboxes that wait for o that its window is stored
@@ -57,12 +72,15 @@ func (o *origin) windowStored(high uint64) {
 	if high > o.stored.Load() {
 		o.stored.Store(high)
 	}
+	mail := o.mail
+	o.mail = nil
 	o.waitMu.Unlock()
+	release(mail)
 	o.release()
 }
 
-// release has the mailboxes that wait for o deliver what they may. If they are
-// many the caller does not wait for that.
+// release has the mailboxes that wait with a broadcast of o deliver what they
+// may. If they are many the caller does not wait for that.
 func (o *origin) release() {
 	o.waitMu.Lock()
 	if o.chunks > 0 {
@@ -75,7 +93,7 @@ func (o *origin) release() {
 	if len(boxes) >= releasedTogether {
 		o.chunks = (len(boxes) + releasedTogether - 1) / releasedTogether
 		o.began = time.Now()
-		o.leaving.Store(max(o.stored.Load(), o.next))
+		o.leaving.Store(o.next)
 	}
 	o.waitMu.Unlock()
 	if len(boxes) < releasedTogether {

@@ -109,9 +109,27 @@ func TestBroadcastsLeaveTogether(t *testing.T) {
 		revSay(r.a, "SEND n=7 to=u7 :seven")
 		r.got(t, "what waits for the store", 5*all, 1)
 		r.st.release()
-		r.got(t, "stored meanwhile", 5*all, 1)
-		go r.origin().released()
-		r.got(t, "after the pause", 5*all, 2)
+		r.got(t, "stored meanwhile", 5*all, 2)
+	})
+}
+
+// Who has much waiting is not made to wait for more.
+func TestBroadcastsFillNoMailbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(1)
+		defer r.srv.Close()
+		r.srv.MailboxMessages = 32
+		revSay(r.a, "CAST n=1 :one")
+		r.got(t, "at the start", 1, 0)
+		o := r.origin()
+		o.waitMu.Lock()
+		o.chunks = 1
+		o.leaving.Store(1)
+		o.waitMu.Unlock()
+		for i, want := range []int{1, 1, 4, 5} { // u0 has acknowledged none
+			revSay(r.a, fmt.Sprintf("CAST n=%d :more", i+2))
+			r.got(t, fmt.Sprint("the next ", i+1), want, 0)
+		}
 	})
 }
 
@@ -155,6 +173,9 @@ func TestReleaseOfWhatIsNotStored(t *testing.T) {
 		r.got(t, "the first, which follows nothing", all, 0)
 		revSay(r.a, "CAST n=2 :two")
 		r.got(t, "before the first is stored", all, 0)
+		if r.origin().next != 2 {
+			t.Error("a release will not know what waits for it")
+		}
 		r.origin().release()
 		r.got(t, "after a release in vain", all, 0)
 		r.st.release()

@@ -90,12 +90,13 @@ type origin struct {
 	batched atomic.Int32     // messages in a batch that is not stored: the window must stay in memory
 
 	waitMu  sync.Mutex
-	waiting []*mailbox    // whose next message may not leave yet (release.go)
+	mail    []*mailbox    // whose next message waits for stored to grow (release.go)
+	waiting []*mailbox    // the same of broadcasts, which also wait for leaving to be 0
 	chunks  int           // of mailboxes that are having it delivered; the last stays for a pause
-	leaving atomic.Uint64 // the last number of what they deliver, if it is broadcasts to many; else 0
+	leaving atomic.Uint64 // the last number of what they deliver; 0 if there are none
 	began   time.Time     // when they did
-	again   bool          // some may deliver after the pause,
-	next    uint64        // up to this number, or what is stored by then
+	again   bool          // some may deliver after the pause
+	next    uint64        // the last number of what waited
 
 	pending atomic.Pointer[[chatproto.WindowSize]atomic.Pointer[message]] // accepted and not yet answered, by number
 }
