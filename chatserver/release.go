@@ -93,7 +93,7 @@ func (o *origin) release() {
 	if len(boxes) >= releasedTogether {
 		o.chunks = (len(boxes) + releasedTogether - 1) / releasedTogether
 		o.began = time.Now()
-		o.leaving.Store(o.next)
+		o.leaving.Store(max(o.stored.Load(), o.next))
 	}
 	o.waitMu.Unlock()
 	if len(boxes) < releasedTogether {

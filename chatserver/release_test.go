@@ -3,6 +3,7 @@ package chatserver
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,18 @@ type room struct {
 	st           *revStore
 	a            *memnet.Conn
 	casts, mails atomic.Int32 // that arrived
+	writes       atomic.Int32 // of the server
+}
+
+// writes counts them.
+type writes struct {
+	net.Conn
+	n *atomic.Int32
+}
+
+func (w writes) Write(b []byte) (int, error) {
+	w.n.Add(1)
+	return w.Conn.Write(b)
 }
 
 // newRoom has A and n others log in.
@@ -37,7 +50,8 @@ func newRoom(n int) *room {
 }
 
 func (r *room) join(user string) *memnet.Conn {
-	nc, _ := revConn(r.srv)
+	nc, far := memnet.Pipe("127.0.0.1:50000", "127.0.0.1:8000")
+	go r.srv.ServeConn(writes{far, &r.writes})
 	go func() {
 		for in := bufio.NewScanner(nc); in.Scan(); {
 			switch {
@@ -91,8 +105,12 @@ func TestBroadcastsLeaveTogether(t *testing.T) {
 		go r.origin().released()
 		time.Sleep(49 * time.Millisecond)
 		r.got(t, "in the pause", all, 0)
+		r.writes.Store(0)
 		time.Sleep(2 * time.Millisecond)
 		r.got(t, "after it", 3*all, 1)
+		if n := r.writes.Load(); n != all {
+			t.Errorf("what waited took %d writes to %d", n, all)
+		}
 
 		r.st.hold()
 		revSay(r.a, "CAST n=5 :five")

@@ -96,7 +96,7 @@ type origin struct {
 	leaving atomic.Uint64 // the last number of what they deliver; 0 if there are none
 	began   time.Time     // when they did
 	again   bool          // some may deliver after the pause
-	next    uint64        // the last number of what waited
+	next    uint64        // a number that waited, beyond what may be stored
 
 	pending atomic.Pointer[[chatproto.WindowSize]atomic.Pointer[message]] // accepted and not yet answered, by number
 }
