@@ -128,6 +128,17 @@ func TestBroadcastsLeaveTogether(t *testing.T) {
 		r.got(t, "what waits for the store", 5*all, 1)
 		r.st.release()
 		r.got(t, "stored meanwhile", 5*all, 2)
+		r.origin().released()
+
+		r.st.hold()
+		revSay(r.a, "CAST n=8 :eight")
+		r.got(t, "not stored", 6*all, 2)
+		revSay(r.a, "CAST n=9 :nine")
+		synctest.Wait()
+		r.origin().release() // in vain, and once
+		r.got(t, "behind what is not stored", 6*all, 2)
+		r.st.release()
+		r.got(t, "behind what is", 7*all, 2)
 	})
 }
 
