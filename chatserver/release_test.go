@@ -20,6 +20,7 @@ type room struct {
 	st           *revStore
 	a            *memnet.Conn
 	casts, mails atomic.Int32 // that arrived
+	last         *memnet.Conn // who joined last
 	writes       atomic.Int32 // of the server
 }
 
@@ -64,6 +65,7 @@ func (r *room) join(user string) *memnet.Conn {
 	}()
 	revLogin(nc, user)
 	synctest.Wait()
+	r.last = nc
 	return nc
 }
 
@@ -158,6 +160,31 @@ func TestBroadcastsFillNoMailbox(t *testing.T) {
 		for i, want := range []int{1, 1, 4, 5} { // u0 has acknowledged none
 			revSay(r.a, fmt.Sprintf("CAST n=%d :more", i+2))
 			r.got(t, fmt.Sprint("the next ", i+1), want, 0)
+		}
+	})
+}
+
+// How long a broadcast waits for its acknowledgement does not say for how long
+// to put off storing what waits for one.
+func TestBroadcastsTakeTheirTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(1)
+		defer r.srv.Close()
+		acks := func(want time.Duration) {
+			t.Helper()
+			synctest.Wait()
+			k := r.srv.commit
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			if k.acks != want {
+				t.Errorf("acknowledgements are thought to take %v, want %v", k.acks, want)
+			}
+		}
+		for i, say := range []string{"CAST n=1 :one", "SEND n=2 to=u0 :two"} {
+			revSay(r.a, say)
+			time.Sleep(4 * time.Millisecond)
+			revSay(r.last, fmt.Sprintf("ACKD count=%d", i+1))
+			acks(time.Duration(i) * 500 * time.Microsecond) // an eighth
 		}
 	})
 }
