@@ -115,10 +115,11 @@ func (c *conn) park() bool {
 	return true
 }
 
-// ownEarly makes the socket the connection's own before the answer to the login
-// is written, if nothing is: of a client that does not acknowledge a goroutine
-// would still do that when the connection is left to an event loop. One of the
-// application's stays with it: it may be closed there.
+// ownEarly makes the socket the connection's own before anything of the login
+// is written, and before others may write: a goroutine might still do that
+// through nc when the connection is to be left to an event loop, which would
+// then have to wait for what the client says next. One of the application's
+// stays with it: it may be closed there.
 func (c *conn) ownEarly() {
 	if c.done != nil && c.socket.ok() {
 		c.alone = true

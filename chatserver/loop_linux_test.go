@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -527,29 +528,35 @@ func TestLoopServeConn(t *testing.T) {
 	}
 }
 
-// TestLoopNoAcks: who does not acknowledge deliveries is in an event loop, too.
+// TestLoopNoAcks: who does not acknowledge deliveries is in an event loop, too,
+// though he says nothing after his login, and whatever he is told during it.
 func TestLoopNoAcks(t *testing.T) {
+	const clients = 100
 	srv := &Server{Accounts: Credentials{}}
-	for i := range 20 {
+	for i := range clients {
 		srv.Accounts.(Credentials)[fmt.Sprint("u", i)] = "x"
 	}
 	address := filepath.Join(t.TempDir(), "chat")
 	restlessAt(t, srv, "unix", address)
-	for i := range 20 {
+	var all sync.WaitGroup
+	for i := range clients {
 		nc, err := net.Dial("unix", address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer nc.Close()
-		u := &idler{nc, bufio.NewReader(nc), t}
-		u.say("HELO v=1\r\n")
-		u.want("220 ")
-		u.say("AUTH user=u%d pass=x\r\n", i)
-		u.want("230 ")
+		all.Go(func() {
+			u := &idler{nc, bufio.NewReader(nc), t}
+			u.say("HELO v=1\r\n")
+			u.want("220 ")
+			u.say("AUTH user=u%d pass=x\r\n", i)
+			u.want("230 ")
+		})
 	}
-	for end := time.Now().Add(10 * time.Second); watched(srv) < 20; <-time.After(5 * time.Millisecond) {
+	all.Wait()
+	for end := time.Now().Add(10 * time.Second); watched(srv) < clients; <-time.After(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d of 20 are watched", watched(srv))
+			t.Fatalf("%d of %d are watched", watched(srv), clients)
 		}
 	}
 }

@@ -140,9 +140,11 @@ func (c *conn) recall() (n int) {
 
 // flush has what is buffered written: at once if that needs no waiting, else
 // by a writer's goroutine, which lives only while there is something to write.
-// The caller holds no lock.
+// For a client that is logged in and does not acknowledge, to have written is
+// to have delivered, which the caller may not have the time for. The caller
+// holds no lock.
 func (c *conn) flush() {
-	if c.mayWrite() && !(c.socket.ok() && c.acks && c.write(true)) {
+	if c.mayWrite() && !(c.socket.ok() && (c.acks || c.user == nil) && c.write(true)) {
 		c.writeLater()
 	}
 }

@@ -187,6 +187,7 @@ func (c *conn) attach(sess *session, known, isNew bool) (written []*message) {
 	c.mu.Lock()
 	c.user, c.sess = u, sess
 	c.mu.Unlock()
+	c.ownEarly() // nobody else writes to it before
 	c.known()
 	if isNew {
 		c.srv.roster.enter(sess)
@@ -215,7 +216,6 @@ func (c *conn) attach(sess *session, known, isNew bool) (written []*message) {
 	}
 	c.srv.consents.mu.Unlock()
 	c.startHeartbeat()
-	c.ownEarly()
 	c.by.touch(c)
 	return written
 }
