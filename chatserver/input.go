@@ -153,9 +153,9 @@ func (c *conn) rouse() {
 	}
 }
 
-// rest gives back what a connection keeps for its next message, if an event
-// loop has it.
-func (c *conn) rest() {
+// rest gives back what a connection keeps for its next message. It reports
+// false if no event loop has it.
+func (c *conn) rest() bool {
 	c.mu.Lock()
 	waits := c.waits
 	if waits {
@@ -171,4 +171,5 @@ func (c *conn) rest() {
 			c.srv.onRest()
 		}
 	}
+	return waits
 }

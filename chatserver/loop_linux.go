@@ -349,7 +349,9 @@ func (l *eventLoop) leave(c *conn) {
 func (l *eventLoop) look() {
 	resting, silent, live := l.quiet()
 	for _, c := range resting {
-		c.rest()
+		if !c.rest() {
+			l.restsLater(c)
+		}
 	}
 	for _, c := range silent {
 		if c.wake() {
@@ -359,6 +361,17 @@ func (l *eventLoop) look() {
 	}
 	for _, c := range live {
 		l.told(c, c.sayLive())
+	}
+}
+
+// restsLater has c looked at again: it was not quite in the loop yet, or it is
+// about to leave.
+func (l *eventLoop) restsLater(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conns[c.fd] == c {
+		l.warmUp(c)
+		l.lookLater()
 	}
 }
 

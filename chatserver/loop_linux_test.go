@@ -356,6 +356,35 @@ func TestLoopCut(t *testing.T) {
 	}
 }
 
+// TestIdleLate: who is looked at just before he is in the hands of the loop
+// rests all the same.
+func TestIdleLate(t *testing.T) {
+	srv := new(Server)
+	dial, rested := restless(t, srv)
+	dial("A")
+	<-rested
+	c := srv.roster.session("A").attached()
+	l := c.loop
+	waits := func(waits bool) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.waits = waits
+	}
+	waits(false) // as between eventLoops.add and the end of park
+	l.mu.Lock()
+	l.warmUp(c)
+	l.lookBy(time.Now())
+	l.poller.wake()
+	l.mu.Unlock()
+	time.Sleep(20 * time.Millisecond)
+	waits(true)
+	select {
+	case <-rested:
+	case <-time.After(10 * time.Second):
+		t.Error("A does not rest")
+	}
+}
+
 // TestLoopShares: where there is one processor alone, a loop waits through the
 // runtime: it is woken, reads, tells who waits that the server lives, and ends.
 func TestLoopShares(t *testing.T) {
