@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hashicorp/go-multierror"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/parleyproto/parley/chatserver"
@@ -200,9 +201,7 @@ func (d *daemon) serve(ctx context.Context, l net.Listener, hangUps <-chan os.Si
 	})
 	group.Go(func() error {
 		<-ctx.Done()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
-		defer cancel()
-		return d.srv.Shutdown(ctx)
+		return d.shutDown(context.WithoutCancel(ctx))
 	})
 	group.Go(func() error {
 		d.certificate.obtain(ctx)
@@ -224,6 +223,27 @@ func (d *daemon) serve(ctx context.Context, l net.Listener, hangUps <-chan os.Si
 		}
 	})
 	return group.Wait()
+}
+
+// shutDown ends the server. That somebody had to be cut off before he was told
+// goodbye is no failure: what was accepted is stored all the same.
+func (d *daemon) shutDown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, shutdownTime)
+	defer cancel()
+	err := d.srv.Shutdown(ctx)
+	var all *multierror.Error
+	if !errors.As(err, &all) {
+		return err
+	}
+	var faults []error
+	for _, err := range all.Errors {
+		if err == context.DeadlineExceeded {
+			d.logger.Warn("clients that could not be told goodbye were cut off", "after", shutdownTime)
+		} else {
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
 }
 
 func listenError(err error, port int) error {
