@@ -69,6 +69,7 @@ func (k *committer) add(m *message, o *origin, by *sweep) {
 	urgent := m.isCast() || m.after > o.stored.Load() || !m.to.attached()
 	k.mu.Lock()
 	m.urgent = urgent
+	m.few = int32(len(m.cast) / fewOf)
 	first := len(k.open.messages) == 0
 	if len(k.open.messages) >= k.compact {
 		k.dropAcknowledged()
@@ -156,7 +157,11 @@ func (k *committer) acknowledged(acked []*message, u *user, each bool) {
 	}
 	others, before := k.open.others(), len(k.open.acks)
 	for _, m := range acked {
-		last := m.left.Add(-1) == 0
+		left := m.left.Add(-1)
+		last := left == 0
+		if left == m.few && m.isCast() && m.origin != nil {
+			m.origin.mostHave(m.id.N)
+		}
 		switch {
 		case m.origin == nil:
 			k.open.acks = append(k.open.acks, store.Ack{Seq: m.seq, User: u.name})

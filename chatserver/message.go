@@ -37,6 +37,7 @@ type message struct {
 	came    time.Duration // when its request was read, after committer.start
 	urgent  bool          // it is not waited for with storing; guarded by committer.mu
 	written bool          // in a batch that was cut, or in the store; guarded by committer.mu
+	few     int32         // once so many are left most have it, if it is a broadcast; likewise
 	early   []*user       // who cannot drop a broadcast told twice, and had it before it was cut; likewise
 }
 

@@ -17,16 +17,21 @@ const manyOnline = 512
 // leave to leave with others. So nobody's share of a mailbox fills with them.
 const maxHeld = 64
 
-// maxPause bounds for how long a broadcast that could leave waits for others.
+// maxPause bounds for how long a broadcast that could leave waits for the
+// acknowledgements of those before.
 const maxPause = 100 * time.Millisecond
+
+// When all but one in fewOf have acknowledged a broadcast, most have it.
+const fewOf = 16
 
 // holds reports whether m may not leave yet: o's window is not stored up to
 // what m follows; or m is a broadcast, and those before it are on their way to
-// many, or were until a moment ago.
+// many, who have not acknowledged them yet.
 //
 // What is written to a client costs much the same for one message as for
-// twenty. So what comes while broadcasts go out to many, and for as long again
-// but not more than maxPause, goes out in one piece.
+// twenty, and so does what he acknowledges. So what comes while broadcasts go
+// out to many goes out in one piece when most have acknowledged those, or after
+// maxPause.
 func (o *origin) holds(m *message) bool {
 	if o.stored.Load() < m.after {
 		return true
@@ -54,9 +59,11 @@ func (b *mailbox) stall(o *origin, m *message) bool {
 		o.mail = append(o.mail, b)
 		return true
 	}
+	if len(o.waiting) == 0 || m.after < o.need {
+		o.need = m.after
+	}
 	o.waiting = append(o.waiting, b)
 	o.next = max(o.next, m.id.N)
-	o.again = o.again || o.stored.Load() >= m.after
 	return true
 }
 
@@ -75,16 +82,16 @@ func (o *origin) windowStored(high uint64) {
 	mail := o.mail
 	o.mail = nil
 	o.waitMu.Unlock()
-	release(mail)
+	o.deliver(mail)
 	o.release()
 }
 
 // release has the mailboxes that wait with a broadcast of o deliver what they
-// may. If they are many the caller does not wait for that.
+// may, unless none may, or the pause is still to come, which ends with it. If
+// they are many the caller does not wait for that.
 func (o *origin) release() {
 	o.waitMu.Lock()
-	if o.chunks > 0 {
-		o.again = true
+	if o.chunks > 0 || o.stored.Load() < o.need {
 		o.waitMu.Unlock()
 		return
 	}
@@ -92,67 +99,94 @@ func (o *origin) release() {
 	o.waiting = nil
 	if len(boxes) >= releasedTogether {
 		o.chunks = (len(boxes) + releasedTogether - 1) / releasedTogether
-		o.began = time.Now()
 		o.leaving.Store(max(o.stored.Load(), o.next))
 	}
 	o.waitMu.Unlock()
 	if len(boxes) < releasedTogether {
-		release(boxes)
+		o.deliver(boxes)
 		return
 	}
 	for chunk := range slices.Chunk(boxes, releasedTogether) {
 		o.user.box.srv.commit.releases.Go(func() {
-			release(chunk)
-			o.released()
+			o.released(o.deliver(chunk))
 		})
 	}
 }
 
-// released notes that a chunk of the mailboxes has delivered. The last one
-// makes the pause, and has those deliver that wait since.
-func (o *origin) released() {
+// released notes that a chunk of the mailboxes has delivered, up to number n.
+// The last one makes the pause, and has those deliver that wait since.
+func (o *origin) released(n uint64) {
 	o.waitMu.Lock()
-	last, took := o.chunks == 1, time.Since(o.began)
-	if !last {
+	o.sent = max(o.sent, n)
+	if o.chunks > 1 {
 		o.chunks--
-	}
-	o.waitMu.Unlock()
-	if !last {
+		o.waitMu.Unlock()
 		return
 	}
-	o.user.box.srv.commit.pause(min(took, maxPause))
+	arrived := make(chan struct{})
+	if o.arrived < o.sent {
+		o.resume = arrived
+	} else {
+		close(arrived)
+	}
+	o.waitMu.Unlock()
+	o.user.box.srv.commit.pause(arrived)
 	o.waitMu.Lock()
+	o.resume = nil
 	o.chunks = 0
 	o.leaving.Store(0)
-	again := o.again
-	o.again = false
 	o.waitMu.Unlock()
-	if again {
-		o.release()
+	o.release()
+}
+
+// mostHave notes that most of those to whom broadcast n went have acknowledged
+// it.
+func (o *origin) mostHave(n uint64) {
+	o.waitMu.Lock()
+	defer o.waitMu.Unlock()
+	o.arrived = max(o.arrived, n)
+	if o.resume != nil && o.arrived >= o.sent {
+		close(o.resume)
+		o.resume = nil
 	}
 }
 
-// pause waits for so long, or until the server stops.
-func (k *committer) pause(d time.Duration) {
-	if d <= 0 {
-		return
-	}
+// pause waits until most have what was sent, but not longer than for maxPause,
+// or until the server stops.
+func (k *committer) pause(arrived <-chan struct{}) {
+	timer := time.NewTimer(maxPause)
+	defer timer.Stop()
 	select {
-	case <-time.After(d):
+	case <-timer.C:
+	case <-arrived:
 	case <-k.stopping:
 	}
 }
 
-// release has mailboxes deliver what they held back.
-func release(boxes []*mailbox) {
+// deliver has mailboxes deliver what they held back. It returns the number of
+// o's last broadcast among that, 0 if there is none.
+func (o *origin) deliver(boxes []*mailbox) (last uint64) {
 	for _, b := range boxes {
 		b.mu.Lock()
 		b.stalled = false
 		c := b.conn
 		b.pump(nil)
+		last = max(last, b.lastSent(o))
 		b.mu.Unlock()
 		if c != nil {
 			c.flush()
 		}
 	}
+	return last
+}
+
+// lastSent returns the number of o's last broadcast that is in flight, 0 if
+// there is none. The caller holds mu.
+func (b *mailbox) lastSent(o *origin) uint64 {
+	for _, w := range slices.Backward(b.queue[b.head:][:b.sent]) {
+		if w.m != nil && w.m.origin == o && w.m.isCast() {
+			return w.m.id.N
+		}
+	}
+	return 0
 }

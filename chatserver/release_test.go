@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/parleyproto/parley/chatproto"
 	"github.com/parleyproto/parley/chatserver/internal/memnet"
 	"github.com/parleyproto/parley/chatserver/store/memstore"
 )
@@ -19,9 +20,9 @@ type room struct {
 	srv          *Server
 	st           *revStore
 	a            *memnet.Conn
-	casts, mails atomic.Int32 // that arrived
-	last         *memnet.Conn // who joined last
-	writes       atomic.Int32 // of the server
+	casts, mails atomic.Int32   // that arrived
+	all          []*memnet.Conn // who joined, after A
+	writes       atomic.Int32   // of the server
 }
 
 // writes counts them.
@@ -45,7 +46,7 @@ func newRoom(n int) *room {
 	}
 	r.a = r.join("A")
 	for i := range n {
-		r.join(fmt.Sprint("u", i))
+		r.all = append(r.all, r.join(fmt.Sprint("u", i)))
 	}
 	return r
 }
@@ -65,7 +66,6 @@ func (r *room) join(user string) *memnet.Conn {
 	}()
 	revLogin(nc, user)
 	synctest.Wait()
-	r.last = nc
 	return nc
 }
 
@@ -81,8 +81,9 @@ func (r *room) got(t *testing.T, what string, casts, mails int) {
 	}
 }
 
-// While a broadcast goes out to many, and for as long again, what its sender
-// broadcasts waits; and so does what follows it to the same people.
+// While a broadcast goes out to many, and until they acknowledge it or a while
+// has passed, what its sender broadcasts waits; and so does what follows it to
+// the same people.
 func TestBroadcastsLeaveTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(releasedTogether)
@@ -95,7 +96,7 @@ func TestBroadcastsLeaveTogether(t *testing.T) {
 			o := r.origin()
 			o.waitMu.Lock()
 			defer o.waitMu.Unlock()
-			o.chunks, o.began = 1, time.Now()
+			o.chunks = 1
 			o.leaving.Store(last)
 		}
 		onItsWay(1)
@@ -104,8 +105,8 @@ func TestBroadcastsLeaveTogether(t *testing.T) {
 		revSay(r.a, "CAST n=3 :three", "SEND n=4 to=u7 :four")
 		time.Sleep(50 * time.Millisecond)
 		r.got(t, "meanwhile", all, 0)
-		go r.origin().released()
-		time.Sleep(49 * time.Millisecond)
+		go r.origin().released(1)
+		time.Sleep(maxPause - time.Millisecond)
 		r.got(t, "in the pause", all, 0)
 		r.writes.Store(0)
 		time.Sleep(2 * time.Millisecond)
@@ -114,6 +115,7 @@ func TestBroadcastsLeaveTogether(t *testing.T) {
 			t.Errorf("what waited took %d writes to %d", n, all)
 		}
 
+		time.Sleep(maxPause) // nobody acknowledges
 		r.st.hold()
 		revSay(r.a, "CAST n=5 :five")
 		r.got(t, "the next, not stored", 4*all, 1)
@@ -122,7 +124,7 @@ func TestBroadcastsLeaveTogether(t *testing.T) {
 		r.st.hold()
 		revSay(r.a, "CAST n=6 :six")
 		r.got(t, "held back, not stored", 4*all, 1)
-		go r.origin().released()
+		r.origin().released(5)
 		r.got(t, "after the pause, not stored", 5*all, 1)
 
 		onItsWay(6)
@@ -130,7 +132,7 @@ func TestBroadcastsLeaveTogether(t *testing.T) {
 		r.got(t, "what waits for the store", 5*all, 1)
 		r.st.release()
 		r.got(t, "stored meanwhile", 5*all, 2)
-		r.origin().released()
+		r.origin().released(6)
 
 		r.st.hold()
 		revSay(r.a, "CAST n=8 :eight")
@@ -183,38 +185,78 @@ func TestBroadcastsTakeTheirTime(t *testing.T) {
 		for i, say := range []string{"CAST n=1 :one", "SEND n=2 to=u0 :two"} {
 			revSay(r.a, say)
 			time.Sleep(4 * time.Millisecond)
-			revSay(r.last, fmt.Sprintf("ACKD count=%d", i+1))
+			revSay(r.all[0], fmt.Sprintf("ACKD count=%d", i+1))
 			acks(time.Duration(i) * 500 * time.Microsecond) // an eighth
 		}
 	})
 }
 
-// The pause is bounded, and ends with the server.
+// What waits leaves when most have acknowledged the last of what is before it,
+// whatever others say in between, and though somebody is away.
+func TestBroadcastsFollowAcknowledgements(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const all, most = releasedTogether, releasedTogether - releasedTogether/fewOf
+		r := newRoom(all)
+		defer r.srv.Close()
+		r.st.hold()
+		revSay(r.a, "CAST n=1 :one")
+		r.got(t, "at the start", all, 0)
+		revSay(r.a, "CAST n=2 :two", "SEND n=3 to=u7 :three")
+		synctest.Wait()
+		revSay(r.all[0], "CAST n=9 :nine")
+		synctest.Wait()
+		r.all[99].Close() // the last by name
+		r.got(t, "before they are stored", all+1, 0)
+		r.st.release()
+		r.got(t, "stored", 3*all-2, 1)
+		start := time.Now()
+		revSay(r.a, "CAST n=4 :four")
+		r.got(t, "before they are acknowledged", 3*all-2, 1)
+		for _, u := range r.all[:99] {
+			revSay(u, "ACKD count=1")
+		}
+		r.got(t, "when most have one of them", 3*all-2, 1)
+		there := append(r.all[:99:99], r.all[100:]...)
+		for i, u := range there[:most] {
+			if i == most-1 {
+				r.got(t, "before most have both", 3*all-2, 1)
+			}
+			revSay(u, "ACKD count=2")
+		}
+		r.got(t, "when they have", 4*all-3, 1)
+		if took := time.Since(start); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// The pause is bounded, ends with the server, and is none when most have
+// acknowledged already.
 func TestBroadcastPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(1)
-		start := time.Now()
-		r.srv.commit.pause(0)
-		r.srv.commit.pause(maxPause)
-		if took := time.Since(start); took != maxPause {
-			t.Errorf("it took %v", took)
-		}
 		o := r.origin()
-		o.waitMu.Lock()
-		o.chunks, o.began = 1, start.Add(-time.Hour)
-		o.leaving.Store(1)
-		o.waitMu.Unlock()
-		start = time.Now()
-		o.released()
-		if took := time.Since(start); took != maxPause {
-			t.Errorf("after an hour it took %v", took)
+		pause := func(what string, sent uint64, want time.Duration) {
+			t.Helper()
+			o.waitMu.Lock()
+			o.chunks = 1
+			o.leaving.Store(1)
+			o.waitMu.Unlock()
+			start := time.Now()
+			o.released(sent)
+			if took := time.Since(start); took != want {
+				t.Errorf("%s: it took %v, want %v", what, took, want)
+			}
 		}
+		pause("nobody acknowledges", 7, maxPause)
+		o.mostHave(6)
+		pause("one is missing", 7, maxPause)
+		o.mostHave(7)
+		pause("nothing is", 7, 0)
+		o.mostHave(3)
+		pause("and that stays so", 7, 0)
 		r.srv.Close()
-		start = time.Now()
-		r.srv.commit.pause(maxPause)
-		if took := time.Since(start); took != 0 {
-			t.Errorf("after the end it took %v", took)
-		}
+		pause("the server has ended", 8, 0)
 	})
 }
 
@@ -227,12 +269,16 @@ func TestReleaseOfWhatIsNotStored(t *testing.T) {
 		r.st.hold()
 		revSay(r.a, "CAST n=1 :one")
 		r.got(t, "the first, which follows nothing", all, 0)
+		o, b := r.origin(), &r.srv.roster.session("u0").user.box
+		b.mu.Lock()
+		b.stall(o, &message{id: chatproto.ID{N: 4}, after: 3}) // as if he had missed the next ones
+		b.mu.Unlock()
 		revSay(r.a, "CAST n=2 :two")
 		r.got(t, "before the first is stored", all, 0)
-		if r.origin().next != 2 {
-			t.Error("a release will not know what waits for it")
+		if o.next != 4 || o.need != 1 {
+			t.Errorf("a release knows of %d, and waits for %d", o.next, o.need)
 		}
-		r.origin().release()
+		o.release()
 		r.got(t, "after a release in vain", all, 0)
 		r.st.release()
 		r.got(t, "once it is stored", 2*all, 0)

@@ -94,9 +94,11 @@ type origin struct {
 	waiting []*mailbox    // the same of broadcasts, which also wait for leaving to be 0
 	chunks  int           // of mailboxes that are having it delivered; the last stays for a pause
 	leaving atomic.Uint64 // the last number of what they deliver; 0 if there are none
-	began   time.Time     // when they did
-	again   bool          // some may deliver after the pause
+	need    uint64        // none of waiting may deliver before stored reaches it
 	next    uint64        // a number that waited, beyond what may be stored
+	sent    uint64        // the last broadcast that was delivered after it waited
+	arrived uint64        // the last one that most have acknowledged
+	resume  chan struct{} // is closed when arrived reaches sent; nil if nobody waits for it
 
 	pending atomic.Pointer[[chatproto.WindowSize]atomic.Pointer[message]] // accepted and not yet answered, by number
 }
