@@ -69,7 +69,6 @@ func (k *committer) add(m *message, o *origin, by *sweep) {
 	urgent := m.isCast() || m.after > o.stored.Load() || !m.to.attached()
 	k.mu.Lock()
 	m.urgent = urgent
-	m.few = int32(len(m.cast) / fewOf)
 	first := len(k.open.messages) == 0
 	if len(k.open.messages) >= k.compact {
 		k.dropAcknowledged()
@@ -159,7 +158,7 @@ func (k *committer) acknowledged(acked []*message, u *user, each bool) {
 	for _, m := range acked {
 		left := m.left.Add(-1)
 		last := left == 0
-		if left == m.few && m.isCast() && m.origin != nil {
+		if m.isCast() && m.origin != nil && left == m.few.Load() {
 			m.origin.mostHave(m.id.N)
 		}
 		switch {

@@ -44,15 +44,16 @@ func (b *mailbox) len() int { return len(b.queue) - b.head }
 
 // accept takes m in, or refuses it: the sender is blocked, or the mailbox or
 // the sender's share of it is full. It assigns the place of a message to one
-// user in the order of arrival, and delivers it if it may leave.
-func (b *mailbox) accept(m *message, by *sweep) *chatproto.Error {
+// user in the order of arrival, and delivers it if it may leave. It reports
+// whether the user is there.
+func (b *mailbox) accept(m *message, by *sweep) (there bool, refused *chatproto.Error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.user.blocks(m.from.name) {
-		return chatproto.ErrBlocked
+		return false, chatproto.ErrBlocked
 	}
 	if b.full(m) {
-		return chatproto.ErrMailboxFull
+		return false, chatproto.ErrMailboxFull
 	}
 	if m.seq == 0 {
 		m.seq = b.srv.seq.Add(1)
@@ -65,7 +66,7 @@ func (b *mailbox) accept(m *message, by *sweep) *chatproto.Error {
 	if b.conn == nil && b.srv.DialBack {
 		by.call(b.user)
 	}
-	return nil
+	return b.conn != nil, nil
 }
 
 // full reports whether m exceeds the mailbox's quota or its sender's quarter
@@ -154,6 +155,7 @@ func (b *mailbox) attach(c *conn, greet func(waiting int)) (written []*message) 
 		written = b.take(b.sent-old.recall(), nil)
 	}
 	b.conn, b.sent, b.sentSize = c, 0, 0
+	b.stalled = false // what was in flight comes first, and may wait for another origin, or for less
 	greet(b.len())
 	b.pump(nil)
 	return written

@@ -32,12 +32,12 @@ type message struct {
 	frame  []byte  // MESG or BCST as it is delivered, shared by all recipients
 
 	left    atomic.Int32  // mailboxes that have not acknowledged it
+	few     atomic.Int32  // when so many are left, most of who is there have acknowledged a broadcast
 	settled atomic.Uint32 // what answers the sender; set once
 
 	came    time.Duration // when its request was read, after committer.start
 	urgent  bool          // it is not waited for with storing; guarded by committer.mu
 	written bool          // in a batch that was cut, or in the store; guarded by committer.mu
-	few     int32         // once so many are left most have it, if it is a broadcast; likewise
 	early   []*user       // who cannot drop a broadcast told twice, and had it before it was cut; likewise
 }
 
@@ -405,10 +405,10 @@ func (c *conn) deliver(m *message, target *user) (skipped int, refused *chatprot
 	s := c.srv
 	if target != nil {
 		m.left.Store(1)
-		refused = target.box.accept(m, c.by)
+		_, refused = target.box.accept(m, c.by)
 		if refused == chatproto.ErrBlocked && s.HideBlocks {
 			m.to = s.shadow(target.name, c.user.name)
-			refused = m.to.box.accept(m, c.by)
+			_, refused = m.to.box.accept(m, c.by)
 		}
 		return 0, refused
 	}
@@ -417,19 +417,25 @@ func (c *conn) deliver(m *message, target *user) (skipped int, refused *chatprot
 	defer s.roster.mu.RUnlock()
 	m.cast = make([]*user, 0, len(s.roster.online))
 	m.left.Store(1) // held until the audience is complete
+	there := 0
 	for _, sess := range s.roster.sorted {
 		u := sess.user
 		if u == c.user || u.blocks(c.user.name) {
 			continue
 		}
 		m.left.Add(1)
-		if u.box.accept(m, c.by) != nil {
+		isThere, refused := u.box.accept(m, c.by)
+		if refused != nil {
 			m.left.Add(-1)
 			skipped++
 			continue
 		}
+		if isThere {
+			there++
+		}
 		m.cast = append(m.cast, u)
 	}
+	m.few.Store(int32(len(m.cast) - there + there/fewOf))
 	m.left.Add(-1)
 	return skipped, nil
 }

@@ -17,11 +17,17 @@ const manyOnline = 512
 // leave to leave with others. So nobody's share of a mailbox fills with them.
 const maxHeld = 64
 
-// maxPause bounds for how long a broadcast that could leave waits for the
-// acknowledgements of those before.
-const maxPause = 100 * time.Millisecond
+// A broadcast that could leave waits for the acknowledgements of those before,
+// but not longer than pauseTimes as long as it took to write those, within
+// these bounds.
+const (
+	pauseTimes = 8
+	minPause   = 10 * time.Millisecond
+	maxPause   = 100 * time.Millisecond
+)
 
-// When all but one in fewOf have acknowledged a broadcast, most have it.
+// When all but one in fewOf of those who are there have acknowledged a
+// broadcast, most have it.
 const fewOf = 16
 
 // holds reports whether m may not leave yet: o's window is not stored up to
@@ -31,7 +37,7 @@ const fewOf = 16
 // What is written to a client costs much the same for one message as for
 // twenty, and so does what he acknowledges. So what comes while broadcasts go
 // out to many goes out in one piece when most have acknowledged those, or after
-// maxPause.
+// a pause.
 func (o *origin) holds(m *message) bool {
 	if o.stored.Load() < m.after {
 		return true
@@ -100,6 +106,7 @@ func (o *origin) release() {
 	if len(boxes) >= releasedTogether {
 		o.chunks = (len(boxes) + releasedTogether - 1) / releasedTogether
 		o.leaving.Store(max(o.stored.Load(), o.next))
+		o.began = time.Now()
 	}
 	o.waitMu.Unlock()
 	if len(boxes) < releasedTogether {
@@ -123,14 +130,14 @@ func (o *origin) released(n uint64) {
 		o.waitMu.Unlock()
 		return
 	}
-	arrived := make(chan struct{})
+	took, arrived := time.Since(o.began), make(chan struct{})
 	if o.arrived < o.sent {
 		o.resume = arrived
 	} else {
 		close(arrived)
 	}
 	o.waitMu.Unlock()
-	o.user.box.srv.commit.pause(arrived)
+	o.user.box.srv.commit.pause(min(max(pauseTimes*took, minPause), maxPause), arrived)
 	o.waitMu.Lock()
 	o.resume = nil
 	o.chunks = 0
@@ -151,10 +158,10 @@ func (o *origin) mostHave(n uint64) {
 	}
 }
 
-// pause waits until most have what was sent, but not longer than for maxPause,
-// or until the server stops.
-func (k *committer) pause(arrived <-chan struct{}) {
-	timer := time.NewTimer(maxPause)
+// pause waits until most have what was sent, but not longer than for d, or
+// until the server stops.
+func (k *committer) pause(d time.Duration, arrived <-chan struct{}) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -164,7 +171,7 @@ func (k *committer) pause(arrived <-chan struct{}) {
 }
 
 // deliver has mailboxes deliver what they held back. It returns the number of
-// o's last broadcast among that, 0 if there is none.
+// o's last broadcast in flight among those that are leaving, 0 if there is none.
 func (o *origin) deliver(boxes []*mailbox) (last uint64) {
 	for _, b := range boxes {
 		b.mu.Lock()
@@ -180,11 +187,11 @@ func (o *origin) deliver(boxes []*mailbox) (last uint64) {
 	return last
 }
 
-// lastSent returns the number of o's last broadcast that is in flight, 0 if
-// there is none. The caller holds mu.
+// lastSent returns that of one mailbox, which may be further than others: it
+// cannot hold back more. The caller holds mu.
 func (b *mailbox) lastSent(o *origin) uint64 {
 	for _, w := range slices.Backward(b.queue[b.head:][:b.sent]) {
-		if w.m != nil && w.m.origin == o && w.m.isCast() {
+		if w.m != nil && w.m.origin == o && w.m.isCast() && w.m.id.N <= o.leaving.Load() {
 			return w.m.id.N
 		}
 	}

@@ -106,7 +106,7 @@ func TestBroadcastsLeaveTogether(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		r.got(t, "meanwhile", all, 0)
 		go r.origin().released(1)
-		time.Sleep(maxPause - time.Millisecond)
+		time.Sleep(minPause - time.Millisecond)
 		r.got(t, "in the pause", all, 0)
 		r.writes.Store(0)
 		time.Sleep(2 * time.Millisecond)
@@ -115,7 +115,7 @@ func TestBroadcastsLeaveTogether(t *testing.T) {
 			t.Errorf("what waited took %d writes to %d", n, all)
 		}
 
-		time.Sleep(maxPause) // nobody acknowledges
+		time.Sleep(minPause) // nobody acknowledges
 		r.st.hold()
 		revSay(r.a, "CAST n=5 :five")
 		r.got(t, "the next, not stored", 4*all, 1)
@@ -191,42 +191,100 @@ func TestBroadcastsTakeTheirTime(t *testing.T) {
 	})
 }
 
-// What waits leaves when most have acknowledged the last of what is before it,
-// whatever others say in between, and though somebody is away.
+// What waits leaves when most of who is there have acknowledged the last of
+// what is before it, whatever others say in between.
 func TestBroadcastsFollowAcknowledgements(t *testing.T) {
+	for _, away := range []int{0, 20} {
+		synctest.Test(t, func(t *testing.T) {
+			const there, most = releasedTogether, releasedTogether - releasedTogether/fewOf
+			r := newRoom(there + away)
+			defer r.srv.Close()
+			for _, u := range r.all[there:] {
+				u.Close()
+			}
+			r.all = r.all[:there]
+			synctest.Wait()
+			r.st.hold()
+			revSay(r.a, "CAST n=1 :one")
+			r.got(t, "at the start", there, 0)
+			revSay(r.a, "CAST n=2 :two", "SEND n=3 to=u7 :three")
+			synctest.Wait()
+			revSay(r.all[0], "CAST n=9 :nine")
+			synctest.Wait()
+			r.all[99].Close() // the last by name
+			r.got(t, "before they are stored", there+1, 0)
+			r.st.release()
+			r.got(t, "stored", 3*there-2, 1)
+			start := time.Now()
+			revSay(r.a, "CAST n=4 :four")
+			r.got(t, "before they are acknowledged", 3*there-2, 1)
+			for _, u := range r.all[:99] {
+				revSay(u, "ACKD count=1")
+			}
+			r.got(t, "when most have one of them", 3*there-2, 1)
+			still := append(r.all[:99:99], r.all[100:]...)
+			for i, u := range still[:most] {
+				if i == most-1 {
+					r.got(t, "before most have both", 3*there-2, 1)
+				}
+				revSay(u, "ACKD count=2")
+			}
+			r.got(t, "when they have", 4*there-3, 1)
+			if took := time.Since(start); took != 0 {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+// A pause waits for nothing that it holds back, though somebody has it.
+func TestBroadcastsThatSomebodyHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const all, most = releasedTogether, releasedTogether - releasedTogether/fewOf
+		r := newRoom(1)
+		defer r.srv.Close()
+		for n := 1; n <= 3; n++ {
+			revSay(r.a, fmt.Sprintf("CAST n=%d :more", n))
+		}
+		r.got(t, "unacknowledged", 3, 0)
+		o, b := r.origin(), &r.srv.roster.session("u0").user.box
+		for leaving := uint64(0); leaving <= 4; leaving++ {
+			o.leaving.Store(leaving)
+			b.mu.Lock()
+			if last := b.lastSent(o); last != min(leaving, 3) {
+				t.Errorf("of those up to %d the last is %d", leaving, last)
+			}
+			b.mu.Unlock()
+		}
+	})
+}
+
+// Who comes back begins anew, also with waiting.
+func TestBackInPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const all = releasedTogether
 		r := newRoom(all)
 		defer r.srv.Close()
-		r.st.hold()
 		revSay(r.a, "CAST n=1 :one")
-		r.got(t, "at the start", all, 0)
-		revSay(r.a, "CAST n=2 :two", "SEND n=3 to=u7 :three")
+		r.got(t, "stored", all, 0)
+		r.st.hold()
+		revSay(r.a, "CAST n=2 :two")
+		r.got(t, "behind what is stored", 2*all, 0)
+		o := r.origin()
+		o.waitMu.Lock()
+		o.chunks = 1
+		o.leaving.Store(1) // as if others had not got it yet
+		o.waitMu.Unlock()
+		revSay(r.a, "CAST n=3 :three")
+		r.got(t, "behind what is not", 2*all, 0)
+		r.all[0].Close()
 		synctest.Wait()
-		revSay(r.all[0], "CAST n=9 :nine")
-		synctest.Wait()
-		r.all[99].Close() // the last by name
-		r.got(t, "before they are stored", all+1, 0)
+		r.join("u0")
+		r.got(t, "in the pause", 2*all+1, 0)
+		o.released(1)
+		r.got(t, "after it", 2*all+2, 0)
+		time.Sleep(minPause) // of what he got
 		r.st.release()
-		r.got(t, "stored", 3*all-2, 1)
-		start := time.Now()
-		revSay(r.a, "CAST n=4 :four")
-		r.got(t, "before they are acknowledged", 3*all-2, 1)
-		for _, u := range r.all[:99] {
-			revSay(u, "ACKD count=1")
-		}
-		r.got(t, "when most have one of them", 3*all-2, 1)
-		there := append(r.all[:99:99], r.all[100:]...)
-		for i, u := range there[:most] {
-			if i == most-1 {
-				r.got(t, "before most have both", 3*all-2, 1)
-			}
-			revSay(u, "ACKD count=2")
-		}
-		r.got(t, "when they have", 4*all-3, 1)
-		if took := time.Since(start); took != 0 {
-			t.Errorf("it took %v", took)
-		}
+		r.got(t, "stored, too", 3*all+2, 0)
 	})
 }
 
@@ -236,27 +294,29 @@ func TestBroadcastPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(1)
 		o := r.origin()
-		pause := func(what string, sent uint64, want time.Duration) {
+		pause := func(what string, took time.Duration, sent uint64, want time.Duration) {
 			t.Helper()
+			start := time.Now()
 			o.waitMu.Lock()
-			o.chunks = 1
+			o.chunks, o.began = 1, start.Add(-took)
 			o.leaving.Store(1)
 			o.waitMu.Unlock()
-			start := time.Now()
 			o.released(sent)
 			if took := time.Since(start); took != want {
 				t.Errorf("%s: it took %v, want %v", what, took, want)
 			}
 		}
-		pause("nobody acknowledges", 7, maxPause)
+		pause("nobody acknowledges", time.Millisecond, 7, minPause)
+		pause("nobody acknowledges what took longer", minPause, 7, pauseTimes*minPause)
+		pause("nobody acknowledges what took very long", time.Hour, 7, maxPause)
 		o.mostHave(6)
-		pause("one is missing", 7, maxPause)
+		pause("one is missing", 0, 7, minPause)
 		o.mostHave(7)
-		pause("nothing is", 7, 0)
+		pause("nothing is", time.Hour, 7, 0)
 		o.mostHave(3)
-		pause("and that stays so", 7, 0)
+		pause("and that stays so", time.Hour, 7, 0)
 		r.srv.Close()
-		pause("the server has ended", 8, 0)
+		pause("the server has ended", time.Hour, 8, 0)
 	})
 }
 

@@ -94,6 +94,7 @@ type origin struct {
 	waiting []*mailbox    // the same of broadcasts, which also wait for leaving to be 0
 	chunks  int           // of mailboxes that are having it delivered; the last stays for a pause
 	leaving atomic.Uint64 // the last number of what they deliver; 0 if there are none
+	began   time.Time     // when they did
 	need    uint64        // none of waiting may deliver before stored reaches it
 	next    uint64        // a number that waited, beyond what may be stored
 	sent    uint64        // the last broadcast that was delivered after it waited
