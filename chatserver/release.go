@@ -190,9 +190,13 @@ func (o *origin) deliver(boxes []*mailbox) (last uint64) {
 // lastSent returns that of one mailbox, which may be further than others: it
 // cannot hold back more. The caller holds mu.
 func (b *mailbox) lastSent(o *origin) uint64 {
+	leaving := o.leaving.Load()
+	if leaving == 0 { // nobody asks, and many may be in flight
+		return 0
+	}
 	for _, w := range slices.Backward(b.queue[b.head:][:b.sent]) {
-		if w.m != nil && w.m.origin == o && w.m.isCast() && w.m.id.N <= o.leaving.Load() {
-			return w.m.id.N
+		if m := w.m; m != nil && m.origin == o && m.isCast() && m.id.N <= leaving {
+			return m.id.N
 		}
 	}
 	return 0
