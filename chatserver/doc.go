@@ -24,9 +24,8 @@
 // round of reads, is dealt with, every connection that was touched is flushed
 // once. Answers wait in the connection's queue of replies (reply.go) until their
 // message is stored or delivered, and leave in the order of the requests. Who is
-// away and wants to be
-// called is (dialback.go, dialler.go), and its connection served like any other.
-// How a connection ends is in ending.go.
+// away and wants to be called is (dialback.go, dialler.go), and its connection
+// served like any other. How a connection ends is in ending.go.
 //
 // # Locks
 //
@@ -43,8 +42,8 @@
 //	dialler.mu       who is called back, and who waits for it
 //	Server.mu        listeners and connections
 //	mailbox.mu       one mailbox; held while messages enter and leave it
-//	origin.waitMu    mailboxes that wait until an origin's messages may leave
 //	committer.mu     the open batch
+//	origin.waitMu    mailboxes that wait until an origin's messages may leave
 //	conn.mu          one connection: its phase, replies and outbound buffer
 //	eventLoops.mu    which event loops there are
 //	eventLoop.mu     which connections one of them reads

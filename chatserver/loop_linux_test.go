@@ -373,10 +373,21 @@ func TestIdleLate(t *testing.T) {
 	waits(false) // as between eventLoops.add and the end of park
 	l.mu.Lock()
 	l.warmUp(c)
-	l.lookBy(time.Now())
+	looks := time.Now()
+	l.lookBy(looks)
 	l.poller.wake()
 	l.mu.Unlock()
-	time.Sleep(20 * time.Millisecond)
+	for again, end := 0, time.Now().Add(10*time.Second); again < 2; <-time.After(time.Millisecond) {
+		l.mu.Lock()
+		if l.lookAt != looks {
+			looks = l.lookAt
+			again++
+		}
+		l.mu.Unlock()
+		if time.Now().After(end) {
+			t.Fatal("A is not looked at again")
+		}
+	}
 	waits(true)
 	select {
 	case <-rested:
